@@ -1,0 +1,267 @@
+/**
+ * Steps as commands of tc(8) and ip(8), for what has to work without uplinkd and its runtime: the undo left for
+ * the hook and for `uplinkctl release` without a daemon, and for people who want to see what would be done.
+ */
+import {
+  CONTROL_PROTOCOLS,
+  type HtbClass,
+  type KernelObject,
+  kernelKey,
+  type LeafQueue,
+} from "../model/kernel.ts";
+import type { Step } from "../model/step.ts";
+import { bytesPerSecondFromBits } from "../model/units.ts";
+import { classifierOf, type FilterObject, placeOf } from "../netlink/filter-object.ts";
+
+/** Looks up a device's name; undefined where there is none of that index now. */
+export type NameOf = (ifindex: number) => string | undefined;
+
+/** psched ticks are of 64 ns (include/net/pkt_sched.h). */
+const TICKS_PER_SECOND = 1e9 / 64;
+
+/**
+ * The commands that do one step. A deletion's commands fail where the object is gone already: scriptOf lets them.
+ * @throws InvariantError never; an object that no command can make (an unknown filter) gives a comment
+ */
+export function commandsOf(step: Step, nameOf: NameOf): readonly string[] {
+  if (step.op === "delete") return deletion(step.object);
+  const before = step.op === "change" ? step.before : null;
+  return setting(step.object, before, nameOf);
+}
+
+/** The steps that lead back from behind `steps` to before them, in reverse order. */
+export function inverseOf(steps: readonly Step[]): readonly Step[] {
+  return steps.toReversed().map(inverseStep);
+}
+
+function inverseStep(step: Step): Step {
+  switch (step.op) {
+    case "add":
+      return { op: "delete", object: step.object };
+    case "delete":
+      return { op: "add", object: step.object };
+    case "change":
+      return { op: "change", object: step.before, before: step.object };
+  }
+}
+
+/**
+ * A POSIX sh script that undoes the steps, to be run once by root; it needs tc and ip alone, goes on after errors
+ * (what is gone is gone) and prints nothing, as hooks must.
+ */
+export function undoText(steps: readonly Step[], nameOf: NameOf): string {
+  return scriptOf(inverseOf(steps), nameOf);
+}
+
+/** A POSIX sh script that does the steps; see undoText. */
+export function scriptOf(steps: readonly Step[], nameOf: NameOf): string {
+  const lines = steps.flatMap((step) => commandsOf(step, nameOf));
+  return [
+    "#!/bin/sh",
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+    "exec </dev/null >/dev/null 2>&1",
+    ...batched(lines),
+    "exit 0",
+    "",
+  ].join("\n");
+}
+
+/** Runs of commands of one program become one process: a hook has little time, and each costs 1 to 60 ms. */
+function batched(lines: readonly string[]): readonly string[] {
+  const script: string[] = [];
+  let program = "";
+  for (const line of [...lines, ""]) {
+    // Quoted names are left to the shell.
+    const next = line.includes("'") ? "" : (/^(tc|ip) /.exec(line)?.[1] ?? "");
+    if (next !== program) {
+      if (program !== "") script.push("END");
+      if (next !== "") script.push(`${next} -force -batch - <<'END'`);
+      program = next;
+    }
+    if (line !== "") script.push(next === "" ? line : line.slice(next.length + 1));
+  }
+  return script;
+}
+
+function setting(
+  object: KernelObject,
+  before: KernelObject | null,
+  nameOf: NameOf,
+): readonly string[] {
+  switch (object.kind) {
+    case "bond-option":
+      return [`ip link set dev ${quote(object.bond)} type bond updelay ${object.updelayMs}`];
+    case "active-port":
+      return object.port === null
+        ? []
+        : [`ip link set dev ${quote(object.bond)} type bond active_slave ${quote(object.port)}`];
+    case "port-queue":
+      return [`ip link set dev ${quote(object.device)} type bond_slave queue_id ${object.queueId}`];
+    case "promiscuity":
+      return [`ip link set dev ${quote(object.device)} promisc ${object.on ? "on" : "off"}`];
+    case "clsact":
+      return [`tc qdisc add dev ${quote(object.device)} clsact`];
+    case "htb": {
+      const device = quote(object.device);
+      const handle = `root handle 7570: htb default 0x${object.defaultMinor.toString(16)}`;
+      return [...(before === null ? [] : deletion(before)), `tc qdisc add dev ${device} ${handle}`];
+    }
+    case "class":
+      return [classCommand(object)];
+    case "leaf":
+      return [
+        `tc qdisc del dev ${quote(object.device)} parent ${handleText(object.minor)}`,
+        `tc qdisc add dev ${quote(object.device)} parent ${handleText(object.minor)} ${queueText(object.queue)}`,
+      ];
+    case "uplink-action":
+      // tc reads an action's index in decimal only.
+      return [
+        `tc actions replace action skbedit queue_mapping ${object.queueId} continue index ${object.index} skip_hw`,
+      ];
+    case "unknown-filter":
+      return [`# ${kernelKey(object)} can't be made again`];
+    case "reports":
+    case "catch-all":
+    case "queue-reset":
+      return [...deletion(object), ...filterCommands(object, nameOf)];
+    case "vnic":
+    case "reflection":
+    case "redirect": {
+      const moved = before !== null && "handle" in before && before.handle !== object.handle;
+      return [...(moved ? deletion(before) : []), ...filterCommands(object, nameOf)];
+    }
+    case "control":
+      return filterCommands(object, nameOf);
+  }
+}
+
+function deletion(object: KernelObject): readonly string[] {
+  switch (object.kind) {
+    case "bond-option":
+    case "active-port":
+      return [];
+    case "port-queue":
+      return [`ip link set dev ${quote(object.device)} type bond_slave queue_id 0`];
+    case "promiscuity":
+      return [`ip link set dev ${quote(object.device)} promisc off`];
+    case "clsact":
+      return [`tc qdisc del dev ${quote(object.device)} clsact`];
+    case "htb":
+      return [`tc qdisc del dev ${quote(object.device)} root handle 7570: htb`];
+    case "class":
+      return [`tc class del dev ${quote(object.device)} classid ${handleText(object.minor)}`];
+    case "leaf":
+      return [`tc qdisc del dev ${quote(object.device)} parent ${handleText(object.minor)}`];
+    case "uplink-action":
+      // Refused until the last filter's end has gone through (an RCU grace period): asked a few times.
+      return [
+        `for i in 1 2 3 4 5; do tc actions del action skbedit index ${object.index} && break; sleep 0.2; done`,
+      ];
+    case "catch-all":
+    case "vnic":
+    case "reports":
+    case "reflection":
+    case "redirect":
+    case "control":
+    case "queue-reset":
+    case "unknown-filter": {
+      const place = placeOf(object, 0);
+      const handle = place.handle === 0 ? "" : ` handle ${place.handle}`;
+      return [`tc filter del ${placeText(object)}${handle} ${classifierOf(object)}`];
+    }
+  }
+}
+
+function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[] {
+  const at = placeText(object);
+  const replace = (rest: string) => {
+    const { handle } = placeOf(object, 0);
+    return `tc filter replace ${at}${handle === 0 ? "" : ` handle ${handle}`} ${rest}`;
+  };
+  switch (object.kind) {
+    case "catch-all":
+      return [
+        replace(
+          `matchall skip_hw action skbedit queue_mapping 0 priority ${handleText(object.minor)} continue`,
+        ),
+      ];
+    case "vnic":
+      return [
+        replace(
+          `flower skip_hw src_mac ${object.mac} action skbedit priority ${handleText(object.minor)} pipe action skbedit index ${object.actionIndex}`,
+        ),
+      ];
+    case "reports":
+      return [
+        `tc filter add ${at} u32 match u16 0x0800 0xffff at -2 match u8 2 0xff at 9 skip_hw action skbedit queue_mapping 0 ok`,
+        `tc filter add ${at} u32 match u16 0x86dd 0xffff at -2 match u8 0 0xff at 6 match u8 58 0xff at 40 skip_hw action skbedit queue_mapping 0 ok`,
+      ];
+    case "reflection":
+      return [replace(`flower skip_hw src_mac ${object.mac} action drop`)];
+    case "redirect": {
+      const to = nameOf(object.toIfindex);
+      if (to === undefined) return [`# ${kernelKey(object)}: no device ${object.toIfindex}`];
+      return [
+        replace(
+          `flower skip_hw dst_mac ${object.mac} action mirred ingress redirect dev ${quote(to)}`,
+        ),
+      ];
+    }
+    case "control":
+      return [
+        replace(
+          `flower skip_hw dst_mac 01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 action skbedit priority ${handleText(object.minor)} continue`,
+        ),
+      ];
+    case "queue-reset":
+      return [replace("matchall skip_hw action skbedit queue_mapping 0 ok")];
+  }
+}
+
+function placeText(
+  object: Extract<KernelObject, { device: string }> & Parameters<typeof placeOf>[0],
+) {
+  const place = placeOf(object, 0);
+  const device = quote(object.device);
+  return `dev ${device} ${place.hook} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
+}
+
+/** tc knows few protocols by name. */
+function protocolText(protocol: number): string {
+  const known = CONTROL_PROTOCOLS.some(({ etherType }) => etherType === protocol);
+  return known ? `0x${protocol.toString(16).padStart(4, "0")}` : "all";
+}
+
+function classCommand(object: HtbClass): string {
+  const rate = bytesPerSecondFromBits(object.rateBitsPerSecond);
+  const ceil = bytesPerSecondFromBits(object.ceilBitsPerSecond);
+  const burst = Math.round((object.bufferTicks / TICKS_PER_SECOND) * rate);
+  const cburst = Math.round((object.cbufferTicks / TICKS_PER_SECOND) * ceil);
+  return [
+    `tc class replace dev ${quote(object.device)}`,
+    `parent ${object.parentMinor === null ? "7570:" : handleText(object.parentMinor)}`,
+    `classid ${handleText(object.minor)} htb`,
+    `rate ${rate}bps ceil ${ceil}bps burst ${burst} cburst ${cburst}`,
+    `prio ${object.prio} quantum ${object.quantumBytes}`,
+  ].join(" ");
+}
+
+function queueText(queue: LeafQueue): string {
+  switch (queue.type) {
+    case "fq_codel":
+      return `fq_codel flows ${queue.flows} limit ${queue.limitPackets}`;
+    case "pfifo":
+      return `pfifo limit ${queue.limitPackets}`;
+    case "blackhole":
+      return "blackhole";
+  }
+}
+
+function handleText(minor: number): string {
+  return `7570:${minor.toString(16)}`;
+}
+
+/** Interface names may hold nearly anything but '/' and white space (dev_valid_name). */
+function quote(name: string): string {
+  return /^[A-Za-z0-9_.:-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,177 @@
+/** The status document as text. Pure. */
+import type { Problem } from "../model/domain.ts";
+import type { DomainStatus, Status, TeamStatus, VnicStatus } from "../model/status.ts";
+import { formatDuration, formatRate } from "../model/units.ts";
+import { type Cell, type Colour, type Layout, printable, renderTable, wrap } from "./table.ts";
+
+/** @param nowMs Unix time, for ages */
+export function renderStatus(status: Status, nowMs: number, layout: Layout): string[] {
+  return [
+    ...daemonLines(status, nowMs, layout),
+    ...status.teams.flatMap((team) => ["", ...teamLines(team, layout)]),
+    ...domainLines(status.domains, layout),
+    ...problemLines(status, layout),
+  ];
+}
+
+/** A rate in three digits, for tables; "-" where it isn't known. --json has every digit. */
+export function shortRate(bitsPerSecond: number | null): string {
+  return bitsPerSecond === null ? "-" : formatRate(Number(bitsPerSecond.toPrecision(3)));
+}
+
+/** `eno1`, or `eno1>eno2` for a vNIC at home on eno1 that sends by eno2. */
+export function pathOf(vnic: Pick<VnicStatus, "home" | "via">): string {
+  if (vnic.home === null || vnic.home === vnic.via) return vnic.via ?? "-";
+  return `${vnic.home}>${vnic.via ?? "none"}`;
+}
+
+export function writeProblem(problem: Problem, layout: Layout, indent: string): string[] {
+  const remedy = problem.remedy === "" ? "" : ` (${problem.remedy})`;
+  return wrap(`${problem.object}: ${problem.message}${remedy}`, layout, indent, `${indent}  `);
+}
+
+function daemonLines(status: Status, nowMs: number, layout: Layout): string[] {
+  const { daemon } = status;
+  const mode = {
+    enforcing: layout.paint("green", "enforcing"),
+    observing: layout.paint("yellow", "observing, changes nothing"),
+    released: layout.paint("yellow", "released, enforces nothing"),
+  }[daemon.mode];
+  const libvirt = daemon.libvirt === "up" ? "libvirt up" : layout.paint("red", "libvirt down");
+  const checked =
+    daemon.lastResyncMs === null
+      ? "not checked yet"
+      : `checked ${formatDuration(Math.max(0, nowMs - daemon.lastResyncMs))} ago`;
+  const up = formatDuration(Math.max(0, nowMs - daemon.startedAtMs));
+  return [`uplinkd ${daemon.version}, ${mode}, ${libvirt}, up ${up}, ${checked}`];
+}
+
+const CONDITION_COLOURS: Readonly<Record<TeamStatus["condition"], Colour>> = {
+  ok: "green",
+  degraded: "yellow",
+  isolated: "red",
+  refused: "red",
+};
+
+function teamLines(team: TeamStatus, layout: Layout): string[] {
+  const condition = layout.paint(CONDITION_COLOURS[team.condition], team.condition);
+  const bond = team.name === team.bond ? "" : ` on ${team.bond}`;
+  const active = team.activePort === null ? "no active port" : `active port ${team.activePort}`;
+  const rows = team.uplinks.map((uplink): (Cell | string)[] => [
+    uplink.name,
+    uplink.usable
+      ? { text: "usable", colour: "green" }
+      : { text: uplink.carrier ? "not usable" : "no carrier", colour: "red" },
+    shortRate(uplink.speedBitsPerSecond),
+    uplink.usable ? shortRate(uplink.capacityBitsPerSecond) : "-",
+    uplink.usable ? shortRate(uplink.committedBitsPerSecond) : "-",
+    shortRate(uplink.sentBitsPerSecond),
+  ]);
+  const uplinkColumns = [
+    { title: "UPLINK" },
+    { title: "STATE" },
+    { title: "SPEED", align: "right" },
+    { title: "CAPACITY", align: "right" },
+    { title: "RESERVED", align: "right" },
+    { title: "SENT", align: "right" },
+  ] as const;
+  // An uplink's own reason, unless one of the team's tells of that uplink already.
+  const untold = team.uplinks.filter(
+    (uplink) =>
+      !uplink.usable &&
+      uplink.reason !== "" &&
+      !team.reasons.some((reason) => reason.includes(uplink.name)),
+  );
+  const reasons = [...team.reasons, ...untold.map((uplink) => `${uplink.name}: ${uplink.reason}`)];
+  return [
+    `team ${printable(team.name)}${printable(bond)} (${team.mode ?? "no such bond"}): ${condition}, ${printable(active)}`,
+    ...reasons.flatMap((reason) => wrap(reason, layout, "  ", "    ")),
+    ...team.conflicts.flatMap((conflict) =>
+      writeProblem(
+        {
+          object: conflict.device,
+          message: `${conflict.found}: ${conflict.message}`,
+          remedy: conflict.remedy,
+        },
+        layout,
+        "  ",
+      ),
+    ),
+    ...(rows.length === 0 ? [] : renderTable(uplinkColumns, rows, layout, 2)),
+  ];
+}
+
+function domainLines(domains: readonly DomainStatus[], layout: Layout): string[] {
+  if (domains.length === 0) return ["", "no domains"];
+  const columns = [
+    { title: "DOMAIN", leastWidth: 10 },
+    { title: "VNIC", leastWidth: 8 },
+    { title: "POLICY", leastWidth: 7 },
+    { title: "PRIORITY" },
+    { title: "UPLINK", leastWidth: 9 },
+    { title: "RESERVED", align: "right" },
+    { title: "GETS", align: "right" },
+    { title: "SENT", align: "right" },
+  ] as const;
+  const rows = domains.flatMap((domain) =>
+    domain.vnics.length === 0
+      ? [[domain.name, "none"]]
+      : domain.vnics.map((vnic, index) => vnicRow(index === 0 ? domain.name : "", vnic)),
+  );
+  return ["", ...renderTable(columns, rows, layout), ...noteLines(domains, layout)];
+}
+
+function vnicRow(domain: string, vnic: VnicStatus): (Cell | string)[] {
+  const name = vnic.tap ?? vnic.mac;
+  if (vnic.unshapedReason !== null)
+    return [domain, name, vnic.policy, vnic.priority, { text: "not shaped", colour: "yellow" }];
+  const isAway = vnic.home !== vnic.via;
+  const isShort = vnic.expectedBitsPerSecond < vnic.reservationBitsPerSecond;
+  return [
+    domain,
+    name,
+    vnic.policy,
+    vnic.priority,
+    isAway ? { text: pathOf(vnic), colour: "yellow" } : pathOf(vnic),
+    vnic.reservationBitsPerSecond === 0 ? "-" : shortRate(vnic.reservationBitsPerSecond),
+    isShort
+      ? { text: shortRate(vnic.expectedBitsPerSecond), colour: "red" }
+      : shortRate(vnic.expectedBitsPerSecond),
+    shortRate(vnic.sentBitsPerSecond),
+  ];
+}
+
+/** What the table has no room for, and only where there is something to tell. */
+function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
+  const notes: string[] = [];
+  for (const domain of domains) {
+    const note = (text: string) =>
+      notes.push(...wrap(`${domain.name}: ${text}`, layout, "  ", "    "));
+    if (domain.pausedByUs) note("paused by uplinkd; resumes by itself when it fits again");
+    else if (domain.phase !== "running") note(domain.phase);
+    if (domain.action !== "none" && !(domain.pausedByUs && domain.action === "pause"))
+      note(`action: ${domain.action}`);
+    for (const vnic of domain.vnics) {
+      const name = vnic.tap ?? vnic.mac;
+      if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);
+      else if (vnic.reservationBitsPerSecond > 0 && !vnic.survivesOneLoss)
+        note(`${name}'s reservation would not hold with an uplink lost`);
+    }
+  }
+  return notes.length === 0 ? [] : ["", ...notes];
+}
+
+function problemLines(status: Status, layout: Layout): string[] {
+  const problems = [...status.problems, ...status.domains.flatMap((domain) => domain.problems)];
+  const lines: string[] = [];
+  if (problems.length > 0) {
+    lines.push("", layout.paint("bold", "problems"));
+    for (const problem of problems) lines.push(...writeProblem(problem, layout, "  "));
+  }
+  if (status.drift.length > 0) {
+    lines.push("", layout.paint("bold", "being mended in the kernel"));
+    for (const drift of status.drift)
+      lines.push(...wrap(`${drift.op} ${drift.object} ${drift.message}`, layout, "  ", "    "));
+  }
+  return lines;
+}

@@ -1,0 +1,71 @@
+/**
+ * The local API: what is asked and answered over control.sock (root's) and read.sock (a group's, GET only).
+ * uplinkctl speaks it and nothing else. Documents are a promise: keys are added, never renamed.
+ */
+import type { Problem } from "../model/domain.ts";
+import type { UplinkEvent } from "../model/event.ts";
+import type { NetworkPolicy } from "../model/policy.ts";
+import type { DomainStatus, Status } from "../model/status.ts";
+
+/** GET /v1/explain/DOMAIN: why it has what it has. */
+export interface Explanation {
+  readonly domain: DomainStatus;
+  /** Why something is done to it, or isn't. */
+  readonly reasons: readonly string[];
+  readonly vnics: readonly {
+    readonly mac: string;
+    /** With every gap filled; durations and rates with their units in the keys. */
+    readonly policy: NetworkPolicy;
+    /** The planner's, in its order: placement, rates, failure. */
+    readonly reasons: readonly string[];
+    /** What its class has on each uplink of its team. */
+    readonly classes: readonly {
+      readonly uplink: string;
+      readonly reservationBitsPerSecond: number;
+      readonly limitBitsPerSecond: number;
+    }[];
+  }[];
+  /** The team's own, for each team that a vNIC of it is in. */
+  readonly teams: readonly { readonly name: string; readonly reasons: readonly string[] }[];
+}
+
+/** GET /v1/events?since=N: those after sequence N that are still in memory, oldest first. */
+export interface EventPage {
+  readonly events: readonly UplinkEvent[];
+  /** The newest sequence there is: the next `since`. */
+  readonly lastSequence: number;
+  /** Whether some after N are no longer in memory. */
+  readonly missed: boolean;
+}
+
+/** POST /v1/release. */
+export interface ReleaseAnswer {
+  /** What was taken away or put back, a line each. */
+  readonly steps: readonly string[];
+  /** What could not be restored; empty when the host is as it was. */
+  readonly problems: readonly Problem[];
+}
+
+/** The body of every answer that isn't 2xx. */
+export interface ErrorAnswer {
+  readonly error: {
+    /** An error's kind of model/errors.ts, or: not-found, method, forbidden, request, timeout, internal. */
+    readonly kind: string;
+    readonly object: string;
+    readonly message: string;
+    readonly remedy: string;
+  };
+}
+
+/** What the server asks of the daemon. Errors of model/errors.ts reach the caller as they are. */
+export interface ControlHandlers {
+  status(): Status | Promise<Status>;
+  /** @returns null where there is no such domain */
+  explain(domain: string): Explanation | null | Promise<Explanation | null>;
+  /** For suggestions where a name was mistyped. */
+  domainNames(): readonly string[];
+  events(sinceSequence: number): EventPage;
+  /** Calls the listener with every later event until the returned function is called. */
+  followEvents(listener: (event: UplinkEvent) => void): () => void;
+  release(): ReleaseAnswer | Promise<ReleaseAnswer>;
+}

@@ -1,0 +1,94 @@
+/** Which request is which: from method, path and query to one of the handlers' questions. Pure. */
+import { clip } from "../model/units.ts";
+import type { ErrorAnswer } from "./api.ts";
+
+/** read: read.sock, GET only. full: control.sock. */
+export type Access = "read" | "full";
+
+export type Route =
+  | { readonly kind: "status" }
+  | { readonly kind: "explain"; readonly domain: string }
+  | { readonly kind: "events"; readonly sinceSequence: number; readonly follow: boolean }
+  | { readonly kind: "release" }
+  | {
+      readonly kind: "refused";
+      readonly httpStatus: number;
+      readonly answer: ErrorAnswer;
+      /** For 405: what the path allows. */
+      readonly allow?: string;
+    };
+
+const PATHS = [
+  { pattern: /^\/v1\/status$/, method: "GET", kind: "status" },
+  { pattern: /^\/v1\/explain\/([^/]+)$/, method: "GET", kind: "explain" },
+  { pattern: /^\/v1\/events$/, method: "GET", kind: "events" },
+  { pattern: /^\/v1\/release$/, method: "POST", kind: "release" },
+] as const;
+
+/**
+ * Finds the route of a request.
+ * @param url the request's target, `/v1/events?since=5`
+ */
+export function parseRoute(method: string, url: string, access: Access): Route {
+  const target = parseTarget(url);
+  if (target === null) return refuse(400, "request", clip(url), "is no path", "");
+  for (const path of PATHS) {
+    const match = path.pattern.exec(target.pathname);
+    if (match === null) continue;
+    if (method !== path.method) {
+      const refused = refuse(405, "method", clip(target.pathname), `takes ${path.method}`, "");
+      return { ...refused, allow: path.method };
+    }
+    if (path.method !== "GET" && access === "read") {
+      const remedy = "ask over control.sock, as root";
+      return refuse(403, "forbidden", target.pathname, "this socket is for reading", remedy);
+    }
+    switch (path.kind) {
+      case "status":
+      case "release":
+        return { kind: path.kind };
+      case "explain":
+        return parseExplain(match[1] ?? "");
+      case "events":
+        return parseEvents(target.searchParams);
+    }
+  }
+  const remedy = "uplinkctl and the daemon may be of different versions";
+  return refuse(404, "not-found", clip(target.pathname), "there is no such path", remedy);
+}
+
+/** An error's answer and its HTTP status. */
+export function refuse(
+  httpStatus: number,
+  kind: string,
+  object: string,
+  message: string,
+  remedy: string,
+): Route & { readonly kind: "refused" } {
+  return { kind: "refused", httpStatus, answer: { error: { kind, object, message, remedy } } };
+}
+
+function parseTarget(url: string): URL | null {
+  // The host is of no meaning on a unix socket; a target such as `//x` must not become one.
+  return url.startsWith("/") && !url.startsWith("//") ? URL.parse(`http://uplinkd${url}`) : null;
+}
+
+function parseExplain(encoded: string): Route {
+  try {
+    return { kind: "explain", domain: decodeURIComponent(encoded) };
+  } catch {
+    return refuse(400, "request", clip(encoded), "is not percent-encoded UTF-8", "");
+  }
+}
+
+function parseEvents(query: URLSearchParams): Route {
+  const since = query.get("since") ?? "0";
+  const follow = query.get("follow") ?? "0";
+  if (!/^\d{1,15}$/.test(since)) {
+    return refuse(400, "request", "since", `'${clip(since)}' is no sequence number`, "");
+  }
+  if (follow !== "0" && follow !== "1") {
+    return refuse(400, "request", "follow", `'${clip(follow)}' is neither 0 nor 1`, "");
+  }
+  return { kind: "events", sinceSequence: Number(since), follow: follow === "1" };
+}

@@ -1,0 +1,163 @@
+/** The status document and explanations, from the last run: the same plan that is enforced. */
+import type { Explanation } from "../control/api.ts";
+import type { TeamPlan, VnicPlan } from "../model/plan.ts";
+import type {
+  DaemonStatus,
+  DomainStatus,
+  Drift,
+  Status,
+  TeamStatus,
+  VnicStatus,
+} from "../model/status.ts";
+import { formatRate } from "../model/units.ts";
+import type { DomainState, TeamState, VnicState } from "../model/world.ts";
+import type { LoadMemory } from "../observe/demand.ts";
+import { loadKey } from "../observe/demand.ts";
+import type { LossPlan } from "../plan/loss.ts";
+import type { Run } from "./loop.ts";
+
+/** Everything there is to show. */
+export function describeStatus(
+  daemon: DaemonStatus,
+  run: Run,
+  loads: LoadMemory,
+  drift: readonly Drift[],
+): Status {
+  return {
+    daemon,
+    teams: run.world.teams.map((team) => {
+      const plan = run.plan.teams.find((candidate) => candidate.name === team.config.name);
+      return describeTeam(team, plan, run, loads);
+    }),
+    domains: run.world.domains.map((domain) => describeDomain(domain, run, loads)),
+    problems: [...run.plan.problems, ...run.world.domains.flatMap((domain) => domain.problems)],
+    drift,
+  };
+}
+
+/** Why a domain has what it has, and what each loss would bring; null where it isn't known. */
+export function explainDomain(name: string, run: Run, loads: LoadMemory): Explanation | null {
+  const domain = run.world.domains.find((candidate) => candidate.name === name);
+  if (domain === undefined) return null;
+  const plan = run.plan.domains.find((candidate) => candidate.domain === name);
+  const teams = new Set(domain.vnics.flatMap((vnic) => (vnic.team === null ? [] : [vnic.team])));
+  return {
+    domain: describeDomain(domain, run, loads),
+    reasons: [...(plan?.reasons ?? []), ...lossReasons(name, run.losses, teams)],
+    vnics: domain.vnics.map((vnic) => {
+      const planned = planOf(vnic, run);
+      return {
+        mac: vnic.mac,
+        policy: vnic.policy,
+        reasons: planned?.reasons ?? [vnic.unshapedReason ?? "not planned"],
+        classes: planned?.classes ?? [],
+      };
+    }),
+    teams: run.plan.teams
+      .filter((team) => teams.has(team.name))
+      .map((team) => ({ name: team.name, reasons: team.reasons })),
+  };
+}
+
+function lossReasons(
+  domain: string,
+  losses: readonly LossPlan[],
+  teams: ReadonlySet<string>,
+): string[] {
+  return losses
+    .filter((loss) => teams.has(loss.team))
+    .flatMap((loss) =>
+      loss.plan.vnics
+        .filter((vnic) => vnic.domain === domain && vnic.team === loss.team)
+        .map((vnic) => {
+          const grant = vnic.classes.find((entry) => entry.uplink === vnic.via);
+          const action =
+            loss.plan.domains.find((entry) => entry.domain === domain)?.action ?? "none";
+          const rate = formatRate(grant?.reservationBitsPerSecond ?? 0);
+          const consequence = action === "none" ? "" : `, then ${action}`;
+          return `if ${loss.uplink} fails: ${vnic.mac} goes by ${vnic.via ?? "no uplink"} with ${rate}${consequence}`;
+        }),
+    );
+}
+
+function describeTeam(
+  team: TeamState,
+  plan: TeamPlan | undefined,
+  run: Run,
+  loads: LoadMemory,
+): TeamStatus {
+  return {
+    name: team.config.name,
+    bond: team.config.bond,
+    mode: team.bond?.mode ?? null,
+    condition: plan?.condition ?? "refused",
+    activePort: team.bond?.activePort ?? null,
+    uplinks: team.uplinks.map((uplink) => {
+      const planned = plan?.uplinks.find((candidate) => candidate.name === uplink.name);
+      return {
+        name: uplink.name,
+        usable: planned?.usable ?? false,
+        carrier: uplink.carrier,
+        speedBitsPerSecond: uplink.speedBitsPerSecond,
+        capacityBitsPerSecond: planned?.capacityBitsPerSecond ?? 0,
+        committedBitsPerSecond: planned?.committedBitsPerSecond ?? 0,
+        sentBitsPerSecond: sentBy(uplink.name, run, loads),
+        reason: planned?.reason ?? "not planned",
+      };
+    }),
+    reasons: plan?.reasons ?? [],
+    conflicts: team.conflicts,
+  };
+}
+
+/** What the vNICs that go by an uplink send. */
+function sentBy(uplink: string, run: Run, loads: LoadMemory): number | null {
+  const rates = run.plan.vnics
+    .filter((vnic) => vnic.via === uplink)
+    .map((vnic) => loads.loads.get(loadKey(vnic.team, vnic.minor))?.sentBitsPerSecond)
+    .filter((rate) => rate !== undefined);
+  return rates.length === 0 ? null : Math.round(rates.reduce((sum, rate) => sum + rate, 0));
+}
+
+function describeDomain(domain: DomainState, run: Run, loads: LoadMemory): DomainStatus {
+  const plan = run.plan.domains.find((candidate) => candidate.domain === domain.name);
+  return {
+    name: domain.name,
+    phase: domain.phase,
+    action: plan !== undefined && plan.dueAtMs <= run.world.nowMs ? plan.action : "none",
+    pausedByUs: domain.pausedByUs !== null,
+    vnics: domain.vnics.map((vnic) => describeVnic(vnic, run, loads)),
+    problems: domain.problems,
+  };
+}
+
+function planOf(vnic: VnicState, run: Run): VnicPlan | undefined {
+  return run.plan.vnics.find((planned) => planned.mac === vnic.mac && planned.team === vnic.team);
+}
+
+function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus {
+  const planned = planOf(vnic, run);
+  const { bandwidth } = vnic.policy;
+  const load =
+    planned === undefined ? undefined : loads.loads.get(loadKey(planned.team, planned.minor));
+  const grant = planned?.classes.find((entry) => entry.uplink === planned.via);
+  return {
+    mac: vnic.mac,
+    tap: vnic.tap,
+    team: vnic.team,
+    policy: vnic.policy.policy,
+    priority: vnic.policy.priority,
+    home: planned?.home ?? null,
+    via: planned?.via ?? null,
+    classId: planned === undefined ? null : `7570:${planned.minor.toString(16)}`,
+    reservationBitsPerSecond: bandwidth.reservationBitsPerSecond,
+    limitBitsPerSecond: bandwidth.limitBitsPerSecond,
+    shares: bandwidth.shares,
+    grantedBitsPerSecond: grant?.reservationBitsPerSecond ?? 0,
+    expectedBitsPerSecond: planned?.expectedBitsPerSecond ?? 0,
+    sentBitsPerSecond: load === undefined ? null : Math.round(load.sentBitsPerSecond),
+    drops: load?.drops ?? 0,
+    survivesOneLoss: planned?.survivesOneLoss ?? false,
+    unshapedReason: vnic.unshapedReason,
+  };
+}

@@ -1,0 +1,157 @@
+/** Keeps the registry what libvirt says: adoption at start, events, and a full look whenever some may be missing. */
+import type { LibvirtCaller } from "../libvirt/connection.ts";
+import { listActiveDomains, phaseOf, readDomain, readDomainState } from "../libvirt/domain.ts";
+import type { LibvirtEvent } from "../libvirt/event.ts";
+import { UplinkError } from "../model/errors.ts";
+import type { EventLog } from "./events.ts";
+import type { Pauses } from "./pauses.ts";
+import type { DomainRunState } from "./ports.ts";
+import type { Registry } from "./registry.ts";
+
+export interface DomainsOptions {
+  readonly caller: LibvirtCaller;
+  readonly registry: Registry;
+  readonly pauses: Pauses;
+  readonly log: EventLog;
+  /** Something changed: run the loop. */
+  readonly changed: (why: string) => void;
+}
+
+/** A start that libvirt has announced by its hook may take this long before libvirt lists the domain. */
+const STARTING_LIMIT_MS = 120_000;
+/** libvirt-dbus works on four calls at a time; more only wait there. */
+const READ_AT_ONCE = 8;
+
+export class Domains {
+  readonly #options: DomainsOptions;
+  readonly #announcedAtMs = new Map<string, number>();
+  #complete = false;
+  #syncing: Promise<void> | null = null;
+  #again = false;
+
+  constructor(options: DomainsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether libvirt has told of all domains at least once: before, nothing may be taken for gone. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  handle(event: LibvirtEvent): void {
+    const { log, registry, pauses, changed } = this.#options;
+    switch (event.type) {
+      case "up":
+        log.tell("notice", "libvirt-up", "libvirt answers");
+        return;
+      case "down":
+        log.tell(
+          "warning",
+          "libvirt-down",
+          `libvirt doesn't answer (${event.why}); enforcement goes on`,
+        );
+        return;
+      case "resync":
+        this.sync();
+        return;
+      case "changed":
+        this.#refresh(event.uuid, event.what);
+        return;
+      case "lifecycle":
+        if (event.event === "stopped") {
+          pauses.noteStopped(event.uuid);
+          if (registry.remove(event.uuid)) changed(`domain stopped (${event.detail})`);
+          return;
+        }
+        if (event.event === "resumed" && event.detail === "unpaused")
+          pauses.noteResumed(event.uuid);
+        if (event.event !== "defined" && event.event !== "undefined") {
+          this.#refresh(event.uuid, event.event);
+        }
+    }
+  }
+
+  /** Looks at everything; while one look is under way another is asked for at most once. */
+  sync(): void {
+    if (this.#syncing !== null) {
+      this.#again = true;
+      return;
+    }
+    this.#syncing = this.#sync()
+      .catch((error: unknown) => this.#report("libvirt's domains", error))
+      .finally(() => {
+        this.#syncing = null;
+        if (!this.#again) return;
+        this.#again = false;
+        this.sync();
+      });
+  }
+
+  async #sync(): Promise<void> {
+    const { caller, registry, pauses, changed } = this.#options;
+    const known = new Set(registry.uuids());
+    const listed = await listActiveDomains(caller);
+    for (let at = 0; at < listed.length; at += READ_AT_ONCE) {
+      await Promise.all(listed.slice(at, at + READ_AT_ONCE).map((uuid) => this.#read(uuid)));
+    }
+    const now = Date.now();
+    for (const uuid of known) {
+      if (listed.includes(uuid)) {
+        this.#announcedAtMs.delete(uuid);
+        continue;
+      }
+      const phase = registry.phaseOf(uuid);
+      if (phase === "starting" || phase === "incoming") {
+        const since = this.#announcedAtMs.get(uuid) ?? now;
+        this.#announcedAtMs.set(uuid, since);
+        if (now < since + STARTING_LIMIT_MS) continue;
+      }
+      this.#announcedAtMs.delete(uuid);
+      registry.remove(uuid);
+      pauses.noteStopped(uuid);
+    }
+    await pauses.settle();
+    this.#complete = true;
+    changed("libvirt was looked at");
+  }
+
+  /** Reads one domain; one that is gone meanwhile is not an error. */
+  async #read(uuid: string): Promise<void> {
+    const { caller, registry, log } = this.#options;
+    try {
+      const { definition, state } = await readDomain(caller, uuid);
+      const phase = phaseOf(state);
+      if (phase === null) {
+        registry.remove(uuid);
+        return;
+      }
+      // The hook has said that it arrives from elsewhere; libvirt calls that starting at first.
+      const arriving = phase === "starting" && registry.phaseOf(uuid) === "incoming";
+      registry.put(definition, arriving ? "incoming" : phase);
+    } catch (error) {
+      if (!(error instanceof UplinkError)) throw error;
+      log.tell("debug", "domain-unread", `domain ${uuid}: ${error.message}`);
+    }
+  }
+
+  #refresh(uuid: string, why: string): void {
+    const { registry, changed } = this.#options;
+    this.#read(uuid)
+      .then(() => changed(`domain ${registry.nameOf(uuid) ?? uuid}: ${why}`))
+      .catch((error: unknown) => this.#report(`domain ${uuid}`, error));
+  }
+
+  #report(object: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.log.tell("warning", "libvirt-failed", `${object}: ${message}`);
+  }
+}
+
+/** Whether a domain runs, is paused, or is gone, asked afresh. */
+export async function runStateOf(caller: LibvirtCaller, uuid: string): Promise<DomainRunState> {
+  const listed = await listActiveDomains(caller);
+  if (!listed.includes(uuid)) return "absent";
+  const { state } = await readDomainState(caller, uuid);
+  if (state === "paused") return "paused";
+  return state === "running" || state === "blocked" ? "running" : "other";
+}

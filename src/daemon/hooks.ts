@@ -1,0 +1,80 @@
+/** What each call of libvirt's hook means for the registry and the kernel. */
+import type { HookAnswer, HookRequest } from "../hook/request.ts";
+import { removeUndo } from "../hook/undo.ts";
+import { parseDomainXml } from "../libvirt/domain-xml.ts";
+import type { DomainPhase } from "../model/domain.ts";
+import type { EventLog } from "./events.ts";
+import type { Registry } from "./registry.ts";
+
+export interface HooksOptions {
+  readonly registry: Registry;
+  readonly log: EventLog;
+  readonly runDir: string;
+  /** Observes, plans and applies at once: what is programmed when it returns is in force before the guest runs. */
+  readonly enforce: () => Promise<void>;
+  /** Why this start may not be, or null; asked on `prepare begin` and `migrate begin` only. */
+  readonly admit: (request: HookRequest) => string | null;
+}
+
+/** Answers one call. */
+export async function handleHook(options: HooksOptions, request: HookRequest): Promise<HookAnswer> {
+  const { registry, log } = options;
+  const { domain, operation, subOperation } = request;
+  switch (`${operation} ${subOperation}`) {
+    case "prepare begin": {
+      const reason = options.admit(request);
+      return reason === null ? { accept: true } : { accept: false, reason };
+    }
+    case "migrate begin": {
+      const reason = options.admit(request);
+      if (reason !== null) return { accept: false, reason };
+      await take(options, request, "incoming");
+      return { accept: true };
+    }
+    case "start begin": {
+      // An incoming guest is started here too, while it still runs at its source.
+      const uuid = registry.findByName(domain);
+      const phase =
+        uuid !== null && registry.phaseOf(uuid) === "incoming" ? "incoming" : "starting";
+      await take(options, request, phase);
+      return { accept: true };
+    }
+    case "started begin": {
+      const uuid = registry.findByName(domain);
+      if (uuid !== null && registry.phaseOf(uuid) === "starting")
+        registry.setPhase(uuid, "running");
+      return { accept: true };
+    }
+    case "reconnect begin":
+    case "attach begin":
+      await take(options, request, "running");
+      return { accept: true };
+    case "stopped end":
+    case "release end": {
+      const uuid = registry.findByName(domain);
+      if (uuid !== null && registry.remove(uuid)) {
+        log.tell("info", "domain-stopped", `domain ${domain} stopped`, { domain });
+        await options.enforce();
+      }
+      removeUndo(options.runDir, domain);
+      return { accept: true };
+    }
+    default:
+      return { accept: true };
+  }
+}
+
+async function take(
+  options: HooksOptions,
+  request: HookRequest,
+  phase: DomainPhase,
+): Promise<void> {
+  const definition = parseDomainXml(request.xml, `domain ${request.domain}`);
+  options.registry.put(definition, phase);
+  for (const problem of definition.problems) {
+    options.log.tell("warning", "annotation", `${problem.object}: ${problem.message}`, {
+      domain: definition.name,
+    });
+  }
+  await options.enforce();
+}

@@ -1,0 +1,157 @@
+/** The kernel's side of the daemon: rtnetlink, and sysfs for speeds. */
+import { readFileSync } from "node:fs";
+import { applySteps, compileSteps } from "../apply/kernel.ts";
+import type { NetlinkError } from "../model/errors.ts";
+import type { ClassCounters } from "../model/kernel.ts";
+import type { LinkState } from "../model/link.ts";
+import type { Step } from "../model/step.ts";
+import { dumpCounters, dumpKernel, dumpLinks } from "../netlink/dump.ts";
+import type { Link } from "../netlink/link.ts";
+import { Monitor, type MonitorEvent } from "../netlink/monitor.ts";
+import { RequestSocket } from "../netlink/socket.ts";
+import type { KernelPort, KernelSnapshot, TeamDevices } from "./ports.ts";
+
+export interface KernelListener {
+  /** Links changed; the loop has to look. */
+  readonly onLink: (reason: string) => void;
+  /** Somebody else changed qdiscs, classes, filters or actions. */
+  readonly onTrafficControl: () => void;
+  /** A prepared reaction was sent. @param microseconds from the event's arrival to the last byte handed over */
+  readonly onReacted: (port: string, microseconds: number, refused: number) => void;
+  readonly onOverrun: () => void;
+  /** No events come any more; only the timed look is left. */
+  readonly onFailed: (message: string) => void;
+}
+
+export class LinuxKernel implements KernelPort {
+  readonly #socket: RequestSocket;
+  readonly #monitor: Monitor;
+  #links: readonly Link[] = [];
+  readonly #armed = new Set<number>();
+
+  private constructor(socket: RequestSocket, monitor: Monitor) {
+    this.#socket = socket;
+    this.#monitor = monitor;
+  }
+
+  /** @throws NetlinkError if the sockets can't be had */
+  static async open(listener: KernelListener): Promise<LinuxKernel> {
+    const socket = RequestSocket.open();
+    let kernel: LinuxKernel | null = null;
+    const monitor = await Monitor.start([socket.portId], (event) =>
+      kernel?.receive(event, listener),
+    );
+    kernel = new LinuxKernel(socket, monitor);
+    return kernel;
+  }
+
+  readLinks(): readonly LinkState[] {
+    this.#links = dumpLinks(this.#socket);
+    return this.#links.map(toState);
+  }
+
+  readKernel(teams: readonly TeamDevices[]): KernelSnapshot {
+    // Queue ids and promiscuity are the links' own, and may have changed since they were last read.
+    this.#links = dumpLinks(this.#socket);
+    const { objects, foreign, counters } = dumpKernel(this.#socket, this.#links, teams);
+    return { objects, conflicts: foreign, counters };
+  }
+
+  readCounters(teams: readonly TeamDevices[]): readonly ClassCounters[] {
+    const ports = new Set(teams.flatMap((team) => team.ports));
+    return dumpCounters(
+      this.#socket,
+      this.#links.filter((link) => ports.has(link.name)),
+    );
+  }
+
+  apply(steps: readonly Step[]): Promise<readonly NetlinkError[]> {
+    return applySteps(steps, this.#socket, (name) => this.#ifindexOf(name));
+  }
+
+  arm(port: string, steps: readonly Step[]): void {
+    const ifindex = this.#ifindexOf(port);
+    if (ifindex === undefined) return;
+    if (steps.length > 0) {
+      this.#armed.add(ifindex);
+      this.#monitor.arm(
+        ifindex,
+        compileSteps(steps, (name) => this.#ifindexOf(name)),
+      );
+    } else if (this.#armed.delete(ifindex)) this.#monitor.disarm(ifindex);
+  }
+
+  close(): Promise<void> {
+    return this.#monitor.close();
+  }
+
+  receive(event: MonitorEvent, listener: KernelListener): void {
+    switch (event.type) {
+      case "link":
+        listener.onLink(`link ${event.link.name} ${event.removed ? "gone" : "changed"}`);
+        return;
+      case "tc":
+        listener.onTrafficControl();
+        return;
+      case "overrun":
+        listener.onOverrun();
+        listener.onLink("events were lost");
+        return;
+      case "reacted": {
+        const name = this.#links.find((link) => link.ifindex === event.ifindex)?.name;
+        const microseconds = Number(event.sentAtNs - event.eventAtNs) / 1000;
+        listener.onReacted(
+          name ?? `${event.ifindex}`,
+          Math.round(microseconds),
+          event.errors.length,
+        );
+        return;
+      }
+      case "failed":
+        listener.onFailed(event.message);
+    }
+  }
+
+  #ifindexOf(name: string): number | undefined {
+    return this.#links.find((link) => link.name === name)?.ifindex;
+  }
+}
+
+function toState(link: Link): LinkState {
+  const { bond, bondPort } = link;
+  return {
+    name: link.name,
+    ifindex: link.ifindex,
+    adminUp: link.adminUp,
+    carrier: link.carrier,
+    mac: link.address,
+    masterIfindex: link.masterIfindex === 0 ? null : link.masterIfindex,
+    kind: link.kind === "" ? null : link.kind,
+    promiscuous: link.promiscuous,
+    txQueues: link.txQueues,
+    speedBitsPerSecond: bondPort === null ? null : readSpeed(link.name),
+    bond:
+      bond === null
+        ? null
+        : {
+            mode: bond.mode,
+            activeIfindex: bond.activeIfindex === 0 ? null : bond.activeIfindex,
+            primaryIfindex: bond.primaryIfindex === 0 ? null : bond.primaryIfindex,
+            miimonMs: bond.miimonMs,
+            updelayMs: bond.updelayMs,
+          },
+    // BOND_LINK_UP is 0.
+    port:
+      bondPort === null ? null : { bondUp: bondPort.miiStatus === 0, queueId: bondPort.queueId },
+  };
+}
+
+/** The driver's speed of last resort: null without carrier, and where the driver doesn't know (virtio). */
+function readSpeed(name: string): number | null {
+  try {
+    const mbit = Number(readFileSync(`/sys/class/net/${name}/speed`, "latin1"));
+    return Number.isFinite(mbit) && mbit > 0 ? mbit * 1e6 : null;
+  } catch {
+    return null;
+  }
+}

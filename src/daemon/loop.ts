@@ -1,0 +1,363 @@
+/**
+ * The one way through: observe, plan, diff, apply, verify. Any event leads here; running it twice changes nothing.
+ * One run at a time: who asks during a run gets the next one, which then sees what they asked about.
+ */
+
+import { diffKernel } from "../diff/diff.ts";
+import { diffRelease } from "../diff/release.ts";
+import type { TeamConfig } from "../model/config.ts";
+import { StateError, type UplinkError } from "../model/errors.ts";
+import { type KernelMap, kernelKey } from "../model/kernel.ts";
+import type { LinkState } from "../model/link.ts";
+import type { Mac } from "../model/mac.ts";
+import type { Plan } from "../model/plan.ts";
+import type { Drift } from "../model/status.ts";
+import type { Step } from "../model/step.ts";
+import type { World } from "../model/world.ts";
+import { type LoadMemory, loadKey, NO_LOADS, observeLoads } from "../observe/demand.ts";
+import { observeUplinks, type UplinkMemories } from "../observe/uplinks.ts";
+import { buildWorld } from "../observe/world.ts";
+import { type LossPlan, planLosses } from "../plan/loss.ts";
+import { planWorld } from "../plan/plan.ts";
+import type { LoadedConfig } from "../policy/load.ts";
+import type { EventLog } from "./events.ts";
+import { Inheritance } from "./inheritance.ts";
+import type { Journal, UnmarkedObject } from "./journal.ts";
+import { latchDemand } from "./latch.ts";
+import type { KernelPort, TeamDevices } from "./ports.ts";
+import type { Registry } from "./registry.ts";
+import { narratePlan } from "./story.ts";
+import { devicesOf, findTeams } from "./teams.ts";
+
+export type Mode = "enforcing" | "observing" | "released";
+
+/** What one run saw and decided. */
+export interface Run {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly losses: readonly LossPlan[];
+  /** What differed from the plan before this run's steps. */
+  readonly steps: readonly Step[];
+}
+
+export interface LoopOptions {
+  readonly kernel: KernelPort;
+  readonly journal: Journal;
+  readonly registry: Registry;
+  readonly log: EventLog;
+  readonly now: () => number;
+  readonly loaded: LoadedConfig;
+  readonly observeOnly: boolean;
+  /** Whether libvirt has told of all domains: before, what no domain claims may still be some domain's. */
+  readonly domainsComplete: () => boolean;
+}
+
+export class ControlLoop {
+  readonly #options: LoopOptions;
+  #loaded: LoadedConfig;
+  #uplinks: UplinkMemories = new Map();
+  #loads: LoadMemory = NO_LOADS;
+  #latched: ReadonlyMap<Mac, number> = new Map();
+  #last: Run | null = null;
+  #drift: readonly Drift[] = [];
+  #lastResyncMs: number | null = null;
+  #armed: KernelMap | null = null;
+  readonly #inheritance = new Inheritance();
+  #current: Promise<Run> | null = null;
+  #next: Promise<Run> | null = null;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#loaded = options.loaded;
+  }
+
+  get last(): Run | null {
+    return this.#last;
+  }
+
+  get loads(): LoadMemory {
+    return this.#loads;
+  }
+
+  get drift(): readonly Drift[] {
+    return this.#drift;
+  }
+
+  get lastResyncMs(): number | null {
+    return this.#lastResyncMs;
+  }
+
+  get mode(): Mode {
+    if (this.#options.journal.contents.released) return "released";
+    return this.#options.observeOnly ? "observing" : "enforcing";
+  }
+
+  reload(loaded: LoadedConfig): void {
+    this.#loaded = loaded;
+    this.#options.registry.reload(loaded.config, loaded.policies);
+  }
+
+  /**
+   * Looks, plans, and makes the kernel what the plan says.
+   * @returns a run that began after this call
+   */
+  run(): Promise<Run> {
+    if (this.#current === null) {
+      this.#current = this.#runOnce().finally(() => {
+        this.#current = null;
+      });
+      return this.#current;
+    }
+    this.#next ??= this.#current
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = null;
+        return this.run();
+      });
+    return this.#next;
+  }
+
+  async #runOnce(): Promise<Run> {
+    const { kernel, registry, log, now } = this.#options;
+    const links = kernel.readLinks();
+    const teams = findTeams(this.#loaded.config, links);
+    const devices = teams.map((team) => devicesOf(team, links));
+    const snapshot = kernel.readKernel(devices);
+    const nowMs = now();
+    this.#observeUplinks(links, teams, devices, nowMs);
+    const { journal } = this.#options;
+    const build = () =>
+      buildWorld({
+        nowMs,
+        config: this.#loaded.config,
+        teams,
+        links,
+        kernel: snapshot.objects,
+        conflicts: snapshot.conflicts,
+        uplinks: this.#uplinks,
+        loads: this.#loads,
+        latched: this.#latched,
+        domains: registry.list(journal.contents.pauses, journal.contents.holds),
+      });
+    let world = build();
+    let plan = planWorld(world);
+    const latched = latchDemand(this.#latched, world, plan.teams);
+    if (!sameMap(latched, this.#latched)) {
+      this.#latched = latched;
+      world = build();
+      plan = planWorld(world);
+    }
+    if (plan.teams.every((team) => team.condition === "ok")) registry.clearExemptions();
+    const planned = planLosses(world, plan);
+    const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
+    narratePlan(log, this.#last?.plan ?? null, planned.plan);
+    const run: Run = { world, plan: planned.plan, losses: planned.losses, steps };
+    this.#last = run;
+    this.#lastResyncMs = nowMs;
+    if (this.mode === "enforcing") await this.#enforce(run, devices, nowMs);
+    return run;
+  }
+
+  /** Takes a sample of the counters; cheap, for a timer. */
+  sample(): void {
+    if (this.#last === null) return;
+    const { kernel, now } = this.#options;
+    const links = kernel.readLinks();
+    const teams = findTeams(this.#loaded.config, links);
+    const devices = teams.map((team) => devicesOf(team, links));
+    const byDevice = new Map(
+      teams.flatMap((team, index) =>
+        (devices[index]?.ports ?? []).map((port) => [port, team.name]),
+      ),
+    );
+    const windowMs = Math.min(...teams.map((team) => team.loadWindowMs), 60e3);
+    this.#loads = observeLoads(
+      this.#loads,
+      kernel.readCounters(devices),
+      (counter) => {
+        const team = byDevice.get(counter.device);
+        return team === undefined ? null : loadKey(team, counter.minor);
+      },
+      windowMs,
+      now(),
+    );
+  }
+
+  /** Takes everything away and stays out until told otherwise. @returns the steps made and what was refused */
+  async release(): Promise<{
+    readonly steps: readonly Step[];
+    readonly refused: readonly UplinkError[];
+  }> {
+    await this.#current?.catch(() => undefined);
+    const { kernel, journal, log } = this.#options;
+    const links = kernel.readLinks();
+    const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));
+    const { objects } = kernel.readKernel(devices);
+    journal.write({ released: true });
+    const { before, clsactCreated } = journal.contents;
+    for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
+    this.#armed = null;
+    const steps = diffRelease(objects, before, clsactCreated);
+    const refused = await kernel.apply(steps);
+    if (refused.length === 0) journal.write({ before: [], clsactCreated: [] });
+    log.tell("notice", "released", `released: ${steps.length} objects taken away or put back`);
+    return { steps, refused };
+  }
+
+  /** Enforces again after a release. */
+  enable(): Promise<Run> {
+    this.#options.journal.write({ released: false });
+    this.#options.log.tell("notice", "enabled", "enforcing again");
+    return this.run();
+  }
+
+  async #enforce(run: Run, devices: readonly TeamDevices[], nowMs: number): Promise<void> {
+    const { kernel, log } = this.#options;
+    if (run.steps.length > 0) {
+      const saved = this.#saveBefore(run.world, run.steps);
+      if (saved !== null) {
+        this.#drift = run.steps.map((step) => driftOf(step, nowMs, saved.message));
+        log.tell(
+          "error",
+          "state-unwritable",
+          `nothing is changed: ${saved.object} ${saved.message}`,
+        );
+        return;
+      }
+      const refused = await kernel.apply(run.steps);
+      for (const error of refused) {
+        log.tell("error", "kernel-refused", `${error.object}: ${error.message}`, {
+          errno: error.errno,
+        });
+      }
+      this.#verify(run, devices, nowMs, refused);
+    } else this.#drift = [];
+    this.#arm(run);
+  }
+
+  /** The steps to take; what may still be some domain's is left until libvirt has told of all. */
+  #diff(present: KernelMap, desired: KernelMap): readonly Step[] {
+    const steps = diffKernel(present, desired);
+    return this.#options.domainsComplete()
+      ? steps
+      : this.#inheritance.spare(steps, present, desired);
+  }
+
+  /** Reads back what was written: if the kernel differs from the plan, it is said. */
+  #verify(
+    run: Run,
+    devices: readonly TeamDevices[],
+    nowMs: number,
+    refused: readonly UplinkError[],
+  ): void {
+    const { objects } = this.#options.kernel.readKernel(devices);
+    const left = this.#diff(objects, run.plan.kernel).filter(
+      (step) => step.object.kind !== "active-port",
+    );
+    const known = new Map(this.#drift.map((drift) => [drift.object, drift.sinceMs]));
+    this.#drift = left.map((step) => {
+      const key = kernelKey(step.object);
+      const error = refused.find((candidate) => candidate.object.includes(key));
+      const message = error?.message ?? "the kernel holds something else than was written";
+      return driftOf(step, known.get(key) ?? nowMs, message);
+    });
+    for (const drift of this.#drift) {
+      if (known.has(drift.object)) continue;
+      this.#options.log.tell(
+        "warning",
+        "drift",
+        `${drift.object} differs from the plan: ${drift.message}`,
+      );
+    }
+  }
+
+  /** Saves what is about to be changed and carries no owner's mark. @returns the error that forbids to go on */
+  #saveBefore(world: World, steps: readonly Step[]): StateError | null {
+    const { journal } = this.#options;
+    const { before, clsactCreated } = journal.contents;
+    const known = new Set(before.map((object) => kernelKey(object)));
+    const added: UnmarkedObject[] = [];
+    const created: string[] = [];
+    for (const step of steps) {
+      const { object } = step;
+      if (object.kind === "clsact" && step.op === "add" && !clsactCreated.includes(object.device)) {
+        created.push(object.device);
+      }
+      if (!isUnmarked(object) || known.has(kernelKey(object))) continue;
+      const present = world.kernel.get(kernelKey(object));
+      if (present !== undefined && isUnmarked(present)) added.push(present);
+    }
+    if (added.length === 0 && created.length === 0) return null;
+    try {
+      journal.write({
+        before: [...before, ...added],
+        clsactCreated: [...clsactCreated, ...created],
+      });
+      return null;
+    } catch (error) {
+      if (error instanceof StateError) return error;
+      throw error;
+    }
+  }
+
+  /** Compiles what a loss will need, so that reacting is sending bytes. */
+  #arm(run: Run): void {
+    if (this.#armed !== null && this.#armed === run.plan.kernel) return;
+    this.#armed = run.plan.kernel;
+    const lossOf = new Map(run.losses.map((loss) => [loss.uplink, loss]));
+    for (const uplink of run.world.teams.flatMap((team) => team.uplinks)) {
+      // What was laid ready for an uplink that is lost, or waits, was for another world.
+      if (!lossOf.has(uplink.name)) this.#options.kernel.arm(uplink.name, []);
+    }
+    for (const loss of run.losses) {
+      this.#options.kernel.arm(loss.uplink, diffKernel(run.plan.kernel, loss.plan.kernel));
+    }
+  }
+
+  #observeUplinks(
+    links: readonly LinkState[],
+    teams: readonly TeamConfig[],
+    devices: readonly TeamDevices[],
+    nowMs: number,
+  ): void {
+    const byName = new Map(links.map((link) => [link.name, link]));
+    let memories: UplinkMemories = new Map();
+    teams.forEach((team, index) => {
+      const ports = devices[index]?.ports ?? [];
+      const seen = observeUplinks(this.#uplinks, byName, ports, team.holdDownMs, nowMs);
+      memories = new Map([...memories, ...seen.memories]);
+      for (const change of seen.changes) {
+        const lost = change.change === "lost";
+        this.#options.log.tell(
+          lost ? "warning" : "notice",
+          lost ? "uplink-lost" : "uplink-returned",
+          `team ${team.name}: uplink ${change.uplink} ${lost ? "lost" : "returned"}: ${change.reason}`,
+          { team: team.name, uplink: change.uplink },
+        );
+      }
+    });
+    this.#uplinks = memories;
+  }
+}
+
+function isUnmarked(object: Step["object"]): object is UnmarkedObject {
+  switch (object.kind) {
+    case "port-queue":
+    case "promiscuity":
+    case "bond-option":
+    case "active-port":
+      return true;
+    default:
+      return false;
+  }
+}
+
+function driftOf(step: Step, sinceMs: number, message: string): Drift {
+  return { object: kernelKey(step.object), op: step.op, sinceMs, message };
+}
+
+function sameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}

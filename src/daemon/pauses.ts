@@ -1,0 +1,231 @@
+/**
+ * Pauses and resumes domains as planned, journaled before the act. A domain is resumed only while it is paused by
+ * us and nobody has touched it since; whatever a person does to it wins.
+ */
+import { StateError, type UplinkError } from "../model/errors.ts";
+import type { DomainPlan, Plan } from "../model/plan.ts";
+import type { DomainState, World } from "../model/world.ts";
+import type { EventLog } from "./events.ts";
+import type { Journal, PauseEntry } from "./journal.ts";
+import type { LibvirtPort } from "./ports.ts";
+import type { Registry } from "./registry.ts";
+
+export interface PausesOptions {
+  readonly journal: Journal;
+  readonly registry: Registry;
+  readonly libvirt: LibvirtPort;
+  readonly log: EventLog;
+  readonly now: () => number;
+}
+
+/** After a refusal libvirt isn't asked again about the same domain for this long. */
+const BACKOFF_MS = 10_000;
+
+export class Pauses {
+  readonly #options: PausesOptions;
+  /** Domains with a call of ours under way. */
+  readonly #busy = new Set<string>();
+  readonly #notBeforeMs = new Map<string, number>();
+
+  constructor(options: PausesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Starts what is due, at most one call a domain at a time.
+   * @returns settles when all calls have ended; true if anything changed, so that the loop should run again
+   */
+  async carryOut(world: World, plan: Plan): Promise<boolean> {
+    const states = new Map(world.domains.map((domain) => [domain.name, domain]));
+    const calls = plan.domains.flatMap((wish) => {
+      const domain = states.get(wish.domain);
+      if (domain === undefined || wish.dueAtMs > world.nowMs || this.#busy.has(domain.uuid))
+        return [];
+      if ((this.#notBeforeMs.get(domain.uuid) ?? 0) > world.nowMs) return [];
+      if (wish.action === "pause" && domain.pausedByUs === null && domain.phase === "running") {
+        return [this.#guard(domain, () => this.#pause(domain, wish))];
+      }
+      if (wish.action === "resume" && domain.pausedByUs !== null) {
+        return [this.#guard(domain, () => this.#resume(domain, wish))];
+      }
+      return [];
+    });
+    const outcomes = await Promise.all(calls);
+    return outcomes.some((changed) => changed);
+  }
+
+  /**
+   * libvirt says that a domain runs. Unless the resume is ours, a person did it: it is theirs from now on.
+   */
+  noteResumed(uuid: string): void {
+    const entry = this.#entryOf(uuid);
+    if (entry === null || this.#busy.has(uuid)) return;
+    this.#forget(uuid);
+    this.#options.registry.exempt(uuid, "a person resumed it");
+    this.#options.log.tell(
+      "notice",
+      "domain-taken-over",
+      `domain ${entry.domain} was resumed by somebody else: left alone until its team is whole`,
+      { domain: entry.domain },
+    );
+  }
+
+  /** libvirt says that a domain has ended. */
+  noteStopped(uuid: string): void {
+    if (this.#entryOf(uuid) !== null) this.#forget(uuid);
+    this.#notBeforeMs.delete(uuid);
+  }
+
+  /**
+   * Settles what an earlier run of the daemon left: looks at each domain that the journal says was paused.
+   * @throws LibvirtError if libvirt can't be asked; to be tried again
+   */
+  async settle(): Promise<void> {
+    const { journal, libvirt, log, registry } = this.#options;
+    for (const entry of journal.contents.pauses) {
+      if (this.#busy.has(entry.uuid)) continue;
+      const state = await libvirt.stateOf(entry.uuid);
+      if (state === "paused") {
+        if (entry.outcome === "intended") this.#record({ ...entry, outcome: "done" });
+        log.tell(
+          "info",
+          "pause-adopted",
+          `domain ${entry.domain} is still paused by us: ${entry.reason}`,
+          {
+            domain: entry.domain,
+          },
+        );
+        continue;
+      }
+      this.#forget(entry.uuid);
+      if (state === "running" && entry.outcome === "done") {
+        registry.exempt(entry.uuid, "a person resumed it");
+        log.tell(
+          "notice",
+          "domain-taken-over",
+          `domain ${entry.domain} was resumed by somebody else while uplinkd was away`,
+          { domain: entry.domain },
+        );
+      }
+    }
+  }
+
+  /** Resumes everything that we paused, for a release. */
+  async resumeAll(): Promise<readonly UplinkError[]> {
+    const failed: UplinkError[] = [];
+    for (const entry of this.#options.journal.contents.pauses) {
+      try {
+        if ((await this.#options.libvirt.stateOf(entry.uuid)) === "paused") {
+          this.#busy.add(entry.uuid);
+          await this.#options.libvirt.resume(entry.uuid);
+        }
+        this.#forget(entry.uuid);
+      } catch (error) {
+        failed.push(asError(entry.domain, error));
+      } finally {
+        this.#busy.delete(entry.uuid);
+      }
+    }
+    return failed;
+  }
+
+  async #guard(domain: DomainState, call: () => Promise<boolean>): Promise<boolean> {
+    this.#busy.add(domain.uuid);
+    try {
+      return await call();
+    } catch (error) {
+      const failure = asError(domain.name, error);
+      this.#notBeforeMs.set(domain.uuid, this.#options.now() + BACKOFF_MS);
+      this.#options.log.tell(
+        "error",
+        "action-failed",
+        `domain ${domain.name}: ${failure.object}: ${failure.message}; tried again in ${BACKOFF_MS / 1000}s`,
+        { domain: domain.name },
+      );
+      return false;
+    } finally {
+      this.#busy.delete(domain.uuid);
+    }
+  }
+
+  async #pause(domain: DomainState, wish: DomainPlan): Promise<boolean> {
+    const { libvirt, log, now, registry } = this.#options;
+    const reason = wish.reasons.join("; ");
+    const entry: PauseEntry = {
+      domain: domain.name,
+      uuid: domain.uuid,
+      sinceMs: now(),
+      reason,
+      demandBitsPerSecond: Object.fromEntries(
+        domain.vnics.flatMap((vnic) =>
+          vnic.latchedDemandBitsPerSecond === null
+            ? []
+            : [[vnic.mac, vnic.latchedDemandBitsPerSecond]],
+        ),
+      ),
+      outcome: "intended",
+    };
+    // A domain that somebody else has paused is not ours to pause, nor to resume later.
+    if ((await libvirt.stateOf(domain.uuid)) !== "running") return false;
+    this.#record(entry);
+    try {
+      await libvirt.suspend(domain.uuid);
+    } catch (error) {
+      if ((await libvirt.stateOf(domain.uuid)) !== "paused") {
+        this.#forget(domain.uuid);
+        throw error;
+      }
+    }
+    this.#record({ ...entry, outcome: "done" });
+    registry.setPhase(domain.uuid, "paused");
+    log.tell("warning", "domain-paused", `domain ${domain.name} paused: ${reason}`, {
+      domain: domain.name,
+    });
+    return true;
+  }
+
+  async #resume(domain: DomainState, wish: DomainPlan): Promise<boolean> {
+    const { libvirt, log, registry } = this.#options;
+    const state = await libvirt.stateOf(domain.uuid);
+    if (state === "paused") await libvirt.resume(domain.uuid);
+    this.#forget(domain.uuid);
+    if (state !== "paused") return true;
+    registry.setPhase(domain.uuid, "running");
+    const reason = wish.reasons.join("; ");
+    // Why it was resumed although it may not fit must not make it fall again at once.
+    if (reason.includes("longest pause"))
+      registry.exempt(domain.uuid, "it was paused as long as allowed");
+    log.tell("notice", "domain-resumed", `domain ${domain.name} resumed: ${reason}`, {
+      domain: domain.name,
+    });
+    return true;
+  }
+
+  #entryOf(uuid: string): PauseEntry | null {
+    return this.#options.journal.contents.pauses.find((entry) => entry.uuid === uuid) ?? null;
+  }
+
+  /** @throws StateError: then the act that it was to tell of must not happen */
+  #record(entry: PauseEntry): void {
+    const others = this.#options.journal.contents.pauses.filter(
+      (other) => other.uuid !== entry.uuid,
+    );
+    this.#options.journal.write({ pauses: [...others, entry] });
+  }
+
+  #forget(uuid: string): void {
+    const { journal, log } = this.#options;
+    const pauses = journal.contents.pauses.filter((entry) => entry.uuid !== uuid);
+    try {
+      journal.write({ pauses });
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      log.tell("error", "state-unwritable", `${error.object}: ${error.message}`);
+    }
+  }
+}
+
+function asError(domain: string, error: unknown): UplinkError {
+  if (error instanceof Error && "kind" in error) return error as UplinkError;
+  return new StateError(`domain ${domain}`, error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,37 @@
+/** What the daemon's loop needs of the world outside: the kernel's side and libvirt's side, as interfaces. */
+import type { NetlinkError } from "../model/errors.ts";
+import type { ClassCounters, Conflict, KernelMap } from "../model/kernel.ts";
+import type { LinkState } from "../model/link.ts";
+import type { Step } from "../model/step.ts";
+
+/** A bond and its ports, by name. */
+export interface TeamDevices {
+  readonly bond: string;
+  readonly ports: readonly string[];
+}
+
+export interface KernelSnapshot {
+  readonly objects: KernelMap;
+  readonly conflicts: readonly Conflict[];
+  readonly counters: readonly ClassCounters[];
+}
+
+/** All calls end when the kernel has answered; they take milliseconds, never wait for events. */
+export interface KernelPort {
+  readonly readLinks: () => readonly LinkState[];
+  readonly readKernel: (teams: readonly TeamDevices[]) => KernelSnapshot;
+  readonly readCounters: (teams: readonly TeamDevices[]) => readonly ClassCounters[];
+  /** Runs the steps in order, all of them; returns the refusals. */
+  readonly apply: (steps: readonly Step[]) => Promise<readonly NetlinkError[]>;
+  /** Lays ready what is to be sent the moment that this port is lost; replaces what lay there. */
+  readonly arm: (port: string, steps: readonly Step[]) => void;
+}
+
+export type DomainRunState = "running" | "paused" | "other" | "absent";
+
+/** Calls to libvirt; each has a deadline of its own and rejects with LibvirtError. */
+export interface LibvirtPort {
+  readonly suspend: (uuid: string) => Promise<void>;
+  readonly resume: (uuid: string) => Promise<void>;
+  readonly stateOf: (uuid: string) => Promise<DomainRunState>;
+}

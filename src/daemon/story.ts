@@ -1,0 +1,61 @@
+/** Tells what a new plan changes, so that the log reads as the story of a failover. */
+import type { Plan } from "../model/plan.ts";
+import { formatRate } from "../model/units.ts";
+import type { EventLog } from "./events.ts";
+
+/** Says what differs between two plans; says nothing where nothing does. */
+export function narratePlan(log: EventLog, before: Plan | null, after: Plan): void {
+  for (const team of after.teams) {
+    const old = before?.teams.find((candidate) => candidate.name === team.name);
+    if (old?.condition === team.condition) continue;
+    const text = `team ${team.name} is ${team.condition}${
+      team.reasons.length > 0 ? `: ${team.reasons.join("; ")}` : ""
+    }`;
+    const severity =
+      team.condition === "ok" ? "notice" : team.condition === "degraded" ? "warning" : "error";
+    log.tell(severity, `team-${team.condition}`, text, { team: team.name });
+    for (const conflict of team.conflicts) {
+      log.tell(
+        "warning",
+        "conflict",
+        `${conflict.device}: ${conflict.message}; ${conflict.remedy}`,
+        {
+          device: conflict.device,
+        },
+      );
+    }
+  }
+  const vnics = new Map(before?.vnics.map((vnic) => [vnic.mac, vnic]) ?? []);
+  for (const vnic of after.vnics) {
+    const old = vnics.get(vnic.mac);
+    if (old !== undefined && old.via === vnic.via && old.home === vnic.home) continue;
+    const grant = vnic.classes.find((entry) => entry.uplink === vnic.via);
+    log.tell(
+      "info",
+      old === undefined ? "vnic-placed" : "vnic-moved",
+      `domain ${vnic.domain} ${vnic.mac} goes by ${vnic.via ?? "no uplink"} in 7570:${vnic.minor.toString(16)} \
+with ${formatRate(grant?.reservationBitsPerSecond ?? 0)} to ${formatRate(grant?.limitBitsPerSecond ?? 0)}: \
+${vnic.reasons.join("; ")}`,
+      { domain: vnic.domain, mac: vnic.mac, uplink: vnic.via ?? "" },
+    );
+  }
+  const planned = new Set(after.vnics.map((vnic) => vnic.mac));
+  for (const vnic of before?.vnics ?? []) {
+    if (planned.has(vnic.mac)) continue;
+    log.tell("info", "vnic-gone", `domain ${vnic.domain} ${vnic.mac} is gone`, {
+      domain: vnic.domain,
+      mac: vnic.mac,
+    });
+  }
+  const actions = new Map(before?.domains.map((domain) => [domain.domain, domain.action]) ?? []);
+  for (const domain of after.domains) {
+    const old = actions.get(domain.domain) ?? "none";
+    if (old === domain.action || (domain.action === "none" && old === "resume")) continue;
+    log.tell(
+      "notice",
+      "domain-action",
+      `domain ${domain.domain}: ${domain.action}${domain.reasons.length > 0 ? `: ${domain.reasons.join("; ")}` : ""}`,
+      { domain: domain.domain, action: domain.action },
+    );
+  }
+}

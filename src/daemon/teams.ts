@@ -1,0 +1,32 @@
+/** Which bonds are teams, and which devices belong to them. */
+import type { Config, TeamConfig } from "../model/config.ts";
+import type { LinkState } from "../model/link.ts";
+import { defaultTeam } from "../policy/config.ts";
+import type { TeamDevices } from "./ports.ts";
+
+/** The configured teams; with none configured, every active-backup bond that is a bridge's port. */
+export function findTeams(config: Config, links: readonly LinkState[]): readonly TeamConfig[] {
+  if (!config.autoTeams) return config.teams;
+  const bridges = new Set(
+    links.filter((link) => link.kind === "bridge").map((link) => link.ifindex),
+  );
+  return links
+    .filter(
+      (link) =>
+        link.bond?.mode === "active-backup" &&
+        link.masterIfindex !== null &&
+        bridges.has(link.masterIfindex),
+    )
+    .map((link) => defaultTeam(link.name));
+}
+
+/** A team's bond and its uplinks: as configured, else all ports of the bond. */
+export function devicesOf(team: TeamConfig, links: readonly LinkState[]): TeamDevices {
+  const bond = links.find((link) => link.name === team.bond);
+  const ports = links.filter((link) => bond !== undefined && link.masterIfindex === bond.ifindex);
+  const names =
+    team.uplinks.length > 0
+      ? team.uplinks.map((uplink) => uplink.name)
+      : ports.map((port) => port.name);
+  return { bond: team.bond, ports: names };
+}

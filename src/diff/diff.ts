@@ -1,0 +1,174 @@
+/** The difference between what should stand in the kernel and what does, as ordered steps. Pure. */
+import type { KernelMap, KernelObject } from "../model/kernel.ts";
+import { ROOT_MINOR } from "../model/kernel.ts";
+import type { Step } from "../model/step.ts";
+
+/**
+ * The steps from `present` to `desired`. Running them in order keeps traffic flowing after each: a queue stands
+ * before a filter names it, the catch-all before queue ids exist; withdrawing goes the exact other way round.
+ * Settings without an owner's mark (promiscuity, queue ids, clsact, bond options, active port) are left alone
+ * where the plan doesn't speak of them: releasing names their former values.
+ */
+export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
+  const gone = goneWithTheirParents(present, desired);
+  const changes: Step[] = [];
+  const deletes: Step[] = [];
+  for (const [key, object] of desired) {
+    const before = gone.has(key) ? undefined : present.get(key);
+    if (before === undefined) changes.push({ op: "add", object });
+    else if (before !== object && !equal(before, object)) {
+      if (needsRebuild(before, object)) {
+        changes.push({ op: "delete", object: before }, { op: "add", object });
+      } else changes.push({ op: "change", object, before });
+    }
+  }
+  for (const [key, object] of present) {
+    if (!desired.has(key) && isMarked(object)) deletes.push({ op: "delete", object });
+  }
+  return [...sortSteps(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
+}
+
+/**
+ * Keys of what the kernel takes away when a qdisc or class above it has to be made anew: all classes and leaves
+ * of a qdisc, the leaf of a class.
+ */
+function goneWithTheirParents(present: KernelMap, desired: KernelMap): ReadonlySet<string> {
+  const devices = new Set<string>();
+  const classes = new Set<string>();
+  for (const [key, before] of present) {
+    const object = before.kind === "htb" || before.kind === "class" ? desired.get(key) : undefined;
+    if (object === undefined || equal(before, object) || !needsRebuild(before, object)) continue;
+    if (before.kind === "htb") devices.add(before.device);
+    else if (before.kind === "class") classes.add(classOf(before));
+  }
+  const gone = new Set<string>();
+  if (devices.size + classes.size === 0) return gone;
+  for (const [key, object] of present) {
+    if (object.kind === "class" && devices.has(object.device)) gone.add(key);
+    if (object.kind !== "leaf") continue;
+    if (devices.has(object.device) || classes.has(classOf(object))) gone.add(key);
+  }
+  return gone;
+}
+
+/**
+ * Leaves out what vanishes by itself with something else that is deleted: leaves with their class, classes with
+ * their qdisc (each deletion of a class costs time in proportion to the classes there are), filters on a port with
+ * its clsact. vNICs' filters go one by one, since they must go before the queue ids.
+ */
+export function withoutVanishing(deletes: readonly Step[]): Step[] {
+  const qdiscs = new Set<string>();
+  const hooks = new Set<string>();
+  const classes = new Set<string>();
+  for (const { op, object } of deletes) {
+    if (op !== "delete") continue;
+    if (object.kind === "htb") qdiscs.add(object.device);
+    if (object.kind === "clsact") hooks.add(object.device);
+    if (object.kind === "class") classes.add(classOf(object));
+  }
+  return deletes.filter(({ op, object }) => {
+    if (op !== "delete") return true;
+    switch (object.kind) {
+      case "leaf":
+        return !classes.has(classOf(object)) && !qdiscs.has(object.device);
+      case "class":
+        return !qdiscs.has(object.device);
+      case "catch-all":
+      case "reports":
+      case "control":
+      case "queue-reset":
+      case "reflection":
+      case "redirect":
+        return !hooks.has(object.device);
+      default:
+        return true;
+    }
+  });
+}
+
+function classOf({ device, minor }: { readonly device: string; readonly minor: number }): string {
+  return `${device} ${minor}`;
+}
+
+/** Order of installing; see docs/architecture.md, "Safe order". Urgent at a loss first: both exist by then. */
+const RANK: Readonly<Record<KernelObject["kind"], number>> = {
+  "active-port": 0,
+  "uplink-action": 1,
+  htb: 2,
+  class: 3,
+  leaf: 4,
+  clsact: 5,
+  control: 6,
+  "queue-reset": 7,
+  "catch-all": 8,
+  reports: 9,
+  reflection: 10,
+  redirect: 11,
+  promiscuity: 12,
+  "bond-option": 13,
+  "port-queue": 14,
+  vnic: 15,
+  "unknown-filter": 16,
+};
+
+/**
+ * Within the classes: a parent before its children, and cuts before raises, so that rates never sum to more
+ * than the capacity on the way.
+ */
+function rank(step: Step): number {
+  const { object } = step;
+  const base = RANK[object.kind] * 4;
+  // Whose data was discarded and no longer is gets a queue before any frame is led there.
+  if (object.kind === "leaf" && step.op === "change" && object.queue.type !== "blackhole") return 0;
+  if (object.kind !== "class" || object.minor === ROOT_MINOR) return base;
+  if (step.op === "change" && step.before.kind === "class") {
+    return base + (object.rateBitsPerSecond <= step.before.rateBitsPerSecond ? 1 : 2);
+  }
+  return base + 3;
+}
+
+/** Orders steps by installing (1) or by withdrawing (-1). */
+export function sortSteps(steps: Step[], direction: 1 | -1): Step[] {
+  return steps
+    .map((step, index) => ({ step, index, rank: rank(step) }))
+    .sort((a, b) => direction * (a.rank - b.rank) || a.index - b.index)
+    .map((entry) => entry.step);
+}
+
+/** Whether presence alone shows that it is ours. */
+export function isMarked(object: KernelObject): boolean {
+  switch (object.kind) {
+    case "promiscuity":
+    case "port-queue":
+    case "clsact":
+    case "bond-option":
+    case "active-port":
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** What the kernel can't change in place. */
+function needsRebuild(before: KernelObject, after: KernelObject): boolean {
+  if (before.kind !== after.kind) return true;
+  if (before.kind === "class" && after.kind === "class")
+    return before.parentMinor !== after.parentMinor;
+  if ("handle" in before && "handle" in after) return before.handle !== after.handle;
+  // sch_htb.c has no change operation: another default class means another qdisc.
+  return before.kind === "htb";
+}
+
+function equal(a: KernelObject, b: KernelObject): boolean {
+  if (a === b) return true;
+  if (a.kind === "leaf" && b.kind === "leaf") {
+    return a.device === b.device && a.minor === b.minor && sameFields(a.queue, b.queue);
+  }
+  return sameFields(a, b);
+}
+
+function sameFields(a: object, b: object): boolean {
+  const right = b as Readonly<Record<string, unknown>>;
+  for (const [field, value] of Object.entries(a)) if (right[field] !== value) return false;
+  return true;
+}

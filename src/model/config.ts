@@ -1,0 +1,60 @@
+/** The daemon's configuration (uplinkd.yaml) with every default filled in. */
+import type { FailoverAction, Priority } from "./policy.ts";
+
+export interface UplinkConfig {
+  readonly name: string;
+  /** A name that survives a migration to another host; null for none. */
+  readonly label: string | null;
+  /** Stated speed, which wins over the driver's; null to ask the driver. */
+  readonly speedBitsPerSecond: number | null;
+}
+
+/** A share of each uplink for what is not VM data. */
+export interface HostShare {
+  readonly reservationBitsPerSecond: number;
+  readonly limitBitsPerSecond: number | null;
+  readonly shares: number;
+  readonly priority: Priority;
+}
+
+export interface TeamConfig {
+  /** Its name in status; by default the bond's. */
+  readonly name: string;
+  readonly bond: string;
+  /** In the order of configuration; empty to take every port of the bond. */
+  readonly uplinks: readonly UplinkConfig[];
+  /** Part of each uplink's speed that is left unused, so that HTB and not the NIC queues: 0.05 for 5 %. */
+  readonly headroom: number;
+  /** Unclassified traffic: the host itself, unregistered sources. */
+  readonly host: HostShare;
+  /** Every vNIC's least rate, however degraded. */
+  readonly floorBitsPerSecond: number;
+  /** How long a returned uplink must keep its carrier before vNICs go home. */
+  readonly holdDownMs: number;
+  /** Set the bond's updelay to this (with the operator's consent by writing it); null leaves it alone. */
+  readonly bondUpdelayMs: number | null;
+  /** Window of the load average. */
+  readonly loadWindowMs: number;
+}
+
+/** Upper bounds for what annotations may ask for; the first entry whose pattern matches holds. */
+export interface Cap {
+  /** Glob over the domain's name: `web-*`. */
+  readonly domain: string;
+  readonly maxPriority: Priority;
+  readonly maxReservationBitsPerSecond: number | null;
+  readonly actions: readonly FailoverAction[];
+}
+
+export interface Config {
+  readonly teams: readonly TeamConfig[];
+  /** No teams were named: every active-backup bond that is a bridge's port is taken, with the defaults. */
+  readonly autoTeams: boolean;
+  readonly admission: { readonly mode: "off" | "warn" | "enforce"; readonly survive: 0 | 1 };
+  readonly annotations: "lenient" | "strict";
+  readonly caps: readonly Cap[];
+  /** Bound of every pause by us. */
+  readonly maxPauseMs: number;
+  /** How often everything is read anew and compared. */
+  readonly resyncMs: number;
+}

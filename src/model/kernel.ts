@@ -1,0 +1,285 @@
+/**
+ * What stands in the kernel, and what should: a flat map from key to object. Plan, diff, observe and apply all
+ * speak in these; only the netlink room knows their bytes. Two objects with one key are the same thing in two
+ * versions. Every field is what the kernel reports back, so that plan and kernel compare equal field by field.
+ *
+ * Ownership: HTB handle 7570: and the filter priorities below mark what is ours. Promiscuity, queue ids, the
+ * bond's options and its active port carry no mark: their former values are saved before the first change.
+ */
+import type { Mac } from "./mac.ts";
+
+/** Major number of our HTB qdisc on each uplink: handle 7570: (hexadecimal, as tc prints it). */
+export const HTB_MAJOR = 0x7570;
+/** The inner class below which everything stands: rate = ceil = the uplink's capacity. */
+export const ROOT_MINOR = 0x1;
+/** First and last minor of vNIC classes; the same minor on every uplink of a team. */
+export const FIRST_VNIC_MINOR = 0x10;
+export const LAST_VNIC_MINOR = 0xffe0;
+/** The class of whatever no filter names: the host's own traffic and unregistered sources. */
+export const DEFAULT_MINOR = 0xfff0;
+/** LACP, LLDP, STP and our own announcements and probes. */
+export const CONTROL_MINOR = 0xfff1;
+
+/** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
+export const FILTER_PRIORITY = {
+  /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port). */
+  catchAll: 7570,
+  /** bond egress, flower src_mac: the vNIC's class, then the shared action that names the port. */
+  vnic: 7571,
+  /** bond egress, u32: IGMP and MLD reports go by the active port, where the bond accepts the groups. */
+  reports: 7572,
+  /** port ingress, flower src_mac: a local vNIC's frame that the switch sent back. */
+  reflection: 7575,
+  /** port ingress, flower dst_mac: redirect to the bond, past its drop on inactive ports. */
+  redirect: 7576,
+  /** port egress: control protocols, one priority a protocol (see CONTROL_PROTOCOLS). */
+  control: 7577,
+  /** port egress, matchall: queue_mapping 0, only on ports with several tx queues. */
+  queueReset: 7580,
+} as const;
+
+/** Link-local protocols (to 01:80:c2:00:00:0x) for the control class; priority FILTER_PRIORITY.control + index. */
+export const CONTROL_PROTOCOLS = [
+  { name: "lacp", etherType: 0x8809 },
+  { name: "lldp", etherType: 0x88cc },
+  /** STP is LLC: skb->protocol is ETH_P_802_2 (0x0004). */
+  { name: "stp", etherType: 0x0004 },
+] as const;
+export type ControlProtocol = (typeof CONTROL_PROTOCOLS)[number]["name"];
+
+/** The largest queue id that bonding takes (tx_queues 16). */
+export const MAX_QUEUE_ID = 15;
+
+/**
+ * Index of the shared action that filters of vNICs at home on the port with queue id `home`, sending by `via`,
+ * refer to. Home and via are so read back from the kernel after a restart. The bond's ifindex keeps teams apart.
+ */
+export function actionIndex(bondIfindex: number, home: number, via: number): number {
+  return 0x70000000 + (bondIfindex & 0xfffff) * 256 + home * 16 + via;
+}
+
+/** The inverse of {@link actionIndex}; null for an index that isn't ours. */
+export function parseActionIndex(
+  index: number,
+): { readonly bondIfindex: number; readonly home: number; readonly via: number } | null {
+  if (index < 0x70000000 || index > 0x7fffffff) return null;
+  return {
+    bondIfindex: Math.floor((index - 0x70000000) / 256),
+    home: (index >> 4) & 15,
+    via: index & 15,
+  };
+}
+
+/** The bond's updelay; carries no owner. */
+export interface BondOption {
+  readonly kind: "bond-option";
+  readonly bond: string;
+  readonly updelayMs: number;
+}
+
+/** The bond's active port; in a plan only where it has to move. */
+export interface ActivePort {
+  readonly kind: "active-port";
+  readonly bond: string;
+  readonly port: string | null;
+}
+
+/** A bond port's queue id, 0 for none. */
+export interface PortQueue {
+  readonly kind: "port-queue";
+  readonly device: string;
+  readonly queueId: number;
+}
+
+/** IFF_PROMISC as set by an administrator (not the count that bonding and bridges hold). */
+export interface Promiscuity {
+  readonly kind: "promiscuity";
+  readonly device: string;
+  readonly on: boolean;
+}
+
+export interface Clsact {
+  readonly kind: "clsact";
+  readonly device: string;
+}
+
+/** Root qdisc `htb 7570: default <minor>`. */
+export interface HtbRoot {
+  readonly kind: "htb";
+  readonly device: string;
+  readonly defaultMinor: number;
+}
+
+/** An HTB class 7570:minor. */
+export interface HtbClass {
+  readonly kind: "class";
+  readonly device: string;
+  readonly minor: number;
+  /** null: directly below the qdisc. */
+  readonly parentMinor: number | null;
+  /** Multiples of 8: whole bytes per second. */
+  readonly rateBitsPerSecond: number;
+  readonly ceilBitsPerSecond: number;
+  /** psched ticks of 64 ns, see ticksForBytes. */
+  readonly bufferTicks: number;
+  readonly cbufferTicks: number;
+  /** 0 to 7; 0 for an inner class, where it means nothing. */
+  readonly prio: number;
+  readonly quantumBytes: number;
+}
+
+/** The queue below a leaf class. */
+export type LeafQueue =
+  | { readonly type: "fq_codel"; readonly flows: number; readonly limitPackets: number }
+  | { readonly type: "pfifo"; readonly limitPackets: number }
+  /** Discards and counts. */
+  | { readonly type: "blackhole" };
+
+export interface Leaf {
+  readonly kind: "leaf";
+  readonly device: string;
+  readonly minor: number;
+  readonly queue: LeafQueue;
+}
+
+/** Shared `skbedit queue_mapping` action: one message retargets all filters that refer to it. */
+export interface UplinkAction {
+  readonly kind: "uplink-action";
+  readonly index: number;
+  readonly queueId: number;
+}
+
+export interface CatchAllFilter {
+  readonly kind: "catch-all";
+  readonly device: string;
+  readonly minor: number;
+}
+
+export interface VnicFilter {
+  readonly kind: "vnic";
+  readonly device: string;
+  readonly mac: Mac;
+  /** Stable for a MAC as long as the filter stands, so that it can be replaced without a gap. */
+  readonly handle: number;
+  readonly minor: number;
+  /** The shared action piped behind the class: see actionIndex. */
+  readonly actionIndex: number;
+}
+
+export interface ReportsFilter {
+  readonly kind: "reports";
+  readonly device: string;
+}
+
+export interface ReflectionFilter {
+  readonly kind: "reflection";
+  readonly device: string;
+  readonly mac: Mac;
+  readonly handle: number;
+}
+
+export interface RedirectFilter {
+  readonly kind: "redirect";
+  readonly device: string;
+  readonly mac: Mac;
+  readonly handle: number;
+  /** ifindex of the bond that it redirects to (ingress). */
+  readonly toIfindex: number;
+}
+
+export interface ControlFilter {
+  readonly kind: "control";
+  readonly device: string;
+  readonly protocol: ControlProtocol;
+  readonly minor: number;
+}
+
+export interface QueueResetFilter {
+  readonly kind: "queue-reset";
+  readonly device: string;
+}
+
+/**
+ * Something at one of our filter priorities whose shape isn't what we write: an older version's, or another
+ * program's change. It has the key of what it stands in for, so the diff mends it by deleting and adding anew.
+ */
+export interface UnknownFilter {
+  readonly kind: "unknown-filter";
+  readonly device: string;
+  readonly hook: "egress" | "ingress";
+  readonly priority: number;
+  readonly protocol: number;
+  readonly handle: number;
+  readonly filterKind: string;
+}
+
+export type KernelObject =
+  | BondOption
+  | ActivePort
+  | PortQueue
+  | Promiscuity
+  | Clsact
+  | HtbRoot
+  | HtbClass
+  | Leaf
+  | UplinkAction
+  | CatchAllFilter
+  | VnicFilter
+  | ReportsFilter
+  | ReflectionFilter
+  | RedirectFilter
+  | ControlFilter
+  | QueueResetFilter
+  | UnknownFilter;
+
+export type KernelMap = ReadonlyMap<string, KernelObject>;
+
+/** The identity of an object: `class nic0 7570:11`. */
+export function kernelKey(object: KernelObject): string {
+  switch (object.kind) {
+    case "bond-option":
+    case "active-port":
+      return `${object.kind} ${object.bond}`;
+    case "port-queue":
+    case "promiscuity":
+    case "clsact":
+    case "htb":
+    case "catch-all":
+    case "reports":
+    case "queue-reset":
+      return `${object.kind} ${object.device}`;
+    case "class":
+    case "leaf":
+      return `${object.kind} ${object.device} 7570:${object.minor.toString(16)}`;
+    case "uplink-action":
+      return `${object.kind} ${object.index.toString(16)}`;
+    case "vnic":
+    case "reflection":
+    case "redirect":
+      return `${object.kind} ${object.device} ${object.mac}`;
+    case "control":
+      return `${object.kind} ${object.device} ${object.protocol}`;
+    case "unknown-filter":
+      return `${object.kind} ${object.device} ${object.hook} ${object.priority} ${object.protocol} ${object.handle}`;
+  }
+}
+
+/** A foreign object in a place that we need; reported, never replaced silently. */
+export interface Conflict {
+  readonly device: string;
+  /** `root qdisc fq 8001:`. */
+  readonly found: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** Counters of one class on one uplink, as the kernel reports them. */
+export interface ClassCounters {
+  readonly device: string;
+  readonly minor: number;
+  readonly sentBytes: bigint;
+  readonly sentPackets: bigint;
+  readonly drops: number;
+  readonly backlogBytes: number;
+  readonly queuedPackets: number;
+}

@@ -1,0 +1,33 @@
+/** Network devices as rtnetlink reports them, reduced to what uplinkd decides by. */
+import type { Mac } from "./mac.ts";
+import type { BondMode } from "./world.ts";
+
+export interface LinkState {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly adminUp: boolean;
+  /** IFLA_CARRIER and IFF_LOWER_UP. */
+  readonly carrier: boolean;
+  readonly mac: Mac | null;
+  /** The bridge or bond that it belongs to. */
+  readonly masterIfindex: number | null;
+  /** IFLA_INFO_KIND: bond, bridge, tun, veth, vlan …; null for a NIC. */
+  readonly kind: string | null;
+  /** IFF_PROMISC as an administrator set it. */
+  readonly promiscuous: boolean;
+  readonly txQueues: number;
+  /** As the driver says; null where it says unknown. */
+  readonly speedBitsPerSecond: number | null;
+  readonly bond: {
+    readonly mode: BondMode;
+    readonly activeIfindex: number | null;
+    readonly primaryIfindex: number | null;
+    readonly miimonMs: number;
+    readonly updelayMs: number;
+  } | null;
+  readonly port: {
+    /** IFLA_BOND_SLAVE_MII_STATUS is BOND_LINK_UP. */
+    readonly bondUp: boolean;
+    readonly queueId: number;
+  } | null;
+}

@@ -1,0 +1,76 @@
+/** The planner's output: what should stand in the kernel, what is to be done to domains, and why. */
+import type { Problem } from "./domain.ts";
+import type { Conflict, KernelMap } from "./kernel.ts";
+import type { Mac } from "./mac.ts";
+import type { FailoverAction, Priority } from "./policy.ts";
+
+/** What a vNIC's class has on one uplink. */
+export interface ClassGrant {
+  readonly uplink: string;
+  /** The class's guaranteed rate (HTB rate). */
+  readonly reservationBitsPerSecond: number;
+  /** The class's ceiling (HTB ceil). */
+  readonly limitBitsPerSecond: number;
+}
+
+export interface VnicPlan {
+  readonly domain: string;
+  readonly mac: Mac;
+  readonly team: string;
+  readonly priority: Priority;
+  /** Where it belongs; null where no uplink has ever been usable. */
+  readonly home: string | null;
+  /** Where its frames go now; differs from home while home is lost. */
+  readonly via: string | null;
+  readonly minor: number;
+  readonly classes: readonly ClassGrant[];
+  /** What it gets on `via` as HTB shares it, all demands known or unbounded. */
+  readonly expectedBitsPerSecond: number;
+  readonly unmetReservationBitsPerSecond: number;
+  /** Whether the reservation still holds with any one uplink lost. */
+  readonly survivesOneLoss: boolean;
+  readonly reasons: readonly string[];
+}
+
+export type DomainAction = "none" | FailoverAction | "resume";
+
+export interface DomainPlan {
+  readonly domain: string;
+  readonly action: DomainAction;
+  /** When the action is due, world time; at or before nowMs: now. */
+  readonly dueAtMs: number;
+  readonly reasons: readonly string[];
+}
+
+export interface UplinkPlan {
+  readonly name: string;
+  readonly team: string;
+  readonly usable: boolean;
+  /** Speed less headroom; 0 where not usable. */
+  readonly capacityBitsPerSecond: number;
+  /** Sum of the rates of the classes that carry traffic there now. */
+  readonly committedBitsPerSecond: number;
+  readonly reason: string;
+}
+
+export type TeamCondition = "ok" | "degraded" | "isolated" | "refused";
+
+export interface TeamPlan {
+  readonly name: string;
+  readonly bond: string;
+  readonly condition: TeamCondition;
+  readonly uplinks: readonly UplinkPlan[];
+  readonly reasons: readonly string[];
+  readonly conflicts: readonly Conflict[];
+}
+
+export interface Plan {
+  readonly teams: readonly TeamPlan[];
+  readonly vnics: readonly VnicPlan[];
+  readonly domains: readonly DomainPlan[];
+  /** Complete desired kernel objects of all teams that aren't refused. */
+  readonly kernel: KernelMap;
+  /** When the planner wants to be asked again although nothing happened; null: not needed. */
+  readonly nextWakeAtMs: number | null;
+  readonly problems: readonly Problem[];
+}

@@ -1,0 +1,105 @@
+/**
+ * The status document: what `uplinkctl status --json` prints and GET /v1/status answers. Keys are a promise to
+ * scripts: they are added, never renamed nor given another meaning. Rates are bits per second, times are Unix
+ * milliseconds, and both are in the names.
+ */
+import type { DomainPhase, Problem } from "./domain.ts";
+import type { Conflict } from "./kernel.ts";
+import type { DomainAction, TeamCondition } from "./plan.ts";
+import type { Priority } from "./policy.ts";
+import type { BondMode } from "./world.ts";
+
+export interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  /** observing: plans and shows, changes nothing. released: the host is as it was before uplinkd. */
+  readonly mode: "enforcing" | "observing" | "released";
+  readonly libvirt: "up" | "down";
+  /** When everything was last read anew and compared; null: not yet. */
+  readonly lastResyncMs: number | null;
+}
+
+export interface UplinkStatus {
+  readonly name: string;
+  readonly usable: boolean;
+  readonly carrier: boolean;
+  /** null where neither configuration nor driver says. */
+  readonly speedBitsPerSecond: number | null;
+  /** Speed less headroom; 0 where not usable. */
+  readonly capacityBitsPerSecond: number;
+  /** Sum of the reservations of what sends there now. */
+  readonly committedBitsPerSecond: number;
+  /** Measured over the team's load window; null: not measured yet. */
+  readonly sentBitsPerSecond: number | null;
+  readonly reason: string;
+}
+
+export interface TeamStatus {
+  readonly name: string;
+  readonly bond: string;
+  /** null where the bond does not exist. */
+  readonly mode: BondMode | null;
+  readonly condition: TeamCondition;
+  readonly activePort: string | null;
+  readonly uplinks: readonly UplinkStatus[];
+  readonly reasons: readonly string[];
+  readonly conflicts: readonly Conflict[];
+}
+
+export interface VnicStatus {
+  readonly mac: string;
+  readonly tap: string | null;
+  readonly team: string | null;
+  /** Name of the policy that it has. */
+  readonly policy: string;
+  readonly priority: Priority;
+  readonly home: string | null;
+  /** Where its frames go now; differs from home while home is lost. */
+  readonly via: string | null;
+  /** HTB class as tc prints it: `7570:10`. */
+  readonly classId: string | null;
+  /** As promised. */
+  readonly reservationBitsPerSecond: number;
+  readonly limitBitsPerSecond: number | null;
+  readonly shares: number;
+  /** The rate that its class has where it sends now. */
+  readonly grantedBitsPerSecond: number;
+  /** What it gets there at present, everyone's demand considered. */
+  readonly expectedBitsPerSecond: number;
+  /** Measured over the team's load window; null: not measured yet. */
+  readonly sentBitsPerSecond: number | null;
+  /** Packets that its class dropped since the class was made. */
+  readonly drops: number;
+  /** Whether the reservation still holds with any one uplink lost. */
+  readonly survivesOneLoss: boolean;
+  /** Why nothing of ours carries it; null where it is shaped. */
+  readonly unshapedReason: string | null;
+}
+
+export interface DomainStatus {
+  readonly name: string;
+  readonly phase: DomainPhase;
+  readonly action: DomainAction;
+  readonly pausedByUs: boolean;
+  readonly vnics: readonly VnicStatus[];
+  readonly problems: readonly Problem[];
+}
+
+/** A difference between plan and kernel that is being mended, or could not be. */
+export interface Drift {
+  /** Key of the kernel object: `class nic0 7570:10`. */
+  readonly object: string;
+  readonly op: "add" | "change" | "delete";
+  readonly sinceMs: number;
+  /** Why it stands; "" while it is merely being mended. */
+  readonly message: string;
+}
+
+export interface Status {
+  readonly daemon: DaemonStatus;
+  readonly teams: readonly TeamStatus[];
+  readonly domains: readonly DomainStatus[];
+  readonly problems: readonly Problem[];
+  readonly drift: readonly Drift[];
+}

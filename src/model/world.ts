@@ -1,0 +1,118 @@
+/** The planner's input: everything that is, as plain data. Nothing in it is read lazily. */
+import type { Config, TeamConfig } from "./config.ts";
+import type { DomainPhase, Problem } from "./domain.ts";
+import type { Conflict, KernelMap } from "./kernel.ts";
+import type { Mac } from "./mac.ts";
+import type { NetworkPolicy } from "./policy.ts";
+
+/** Bonding's modes by their names in ip-link(8). */
+export type BondMode =
+  | "balance-rr"
+  | "active-backup"
+  | "balance-xor"
+  | "broadcast"
+  | "802.3ad"
+  | "balance-tlb"
+  | "balance-alb";
+
+export interface UplinkState {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly label: string | null;
+  /** As configured, else the driver's; null where neither says. */
+  readonly speedBitsPerSecond: number | null;
+  readonly adminUp: boolean;
+  readonly carrier: boolean;
+  /** Bonding itself regards the port as up (past updelay). */
+  readonly bondUp: boolean;
+  readonly inBond: boolean;
+  /** False where a health probe found the path dead; true where none is configured. */
+  readonly healthy: boolean;
+  /** Taken out of service by an operator. */
+  readonly drained: boolean;
+  /** Bonding's queue id; 0 for none. */
+  readonly queueId: number;
+  readonly txQueues: number;
+  /** When it was last lost (carrier, up, bond or health); null: never seen lost. Kept after its return. */
+  readonly lostAtMs: number | null;
+  /** When it last came back; null: there since before we looked, or still lost. */
+  readonly returnedAtMs: number | null;
+}
+
+export interface TeamState {
+  readonly config: TeamConfig;
+  readonly bond: {
+    readonly name: string;
+    readonly ifindex: number;
+    readonly mode: BondMode;
+    readonly activePort: string | null;
+    readonly primaryPort: string | null;
+    readonly miimonMs: number;
+    readonly updelayMs: number;
+    readonly txQueues: number;
+  } | null;
+  /** In the order of configuration (else of enslaving). */
+  readonly uplinks: readonly UplinkState[];
+  readonly conflicts: readonly Conflict[];
+  /** What the host itself sends and wants to send; null: not measured, its reservation counts. */
+  readonly hostDemandBitsPerSecond: number | null;
+}
+
+export interface VnicState {
+  readonly mac: Mac;
+  /** Team's name, or null where nothing of ours carries it; then `unshapedReason` says why. */
+  readonly team: string | null;
+  readonly unshapedReason: string | null;
+  readonly tap: string | null;
+  readonly policy: NetworkPolicy;
+  /** What the kernel's filter for this MAC says; null where there is none. */
+  readonly kernel: {
+    readonly minor: number;
+    readonly handle: number;
+    readonly home: string | null;
+    readonly via: string | null;
+  } | null;
+  /** What it lately sent and wanted to send, averaged over the team's window; null: not measured yet. */
+  readonly demandBitsPerSecond: number | null;
+  /** The same as it was just before the team lost an uplink; null while nothing is lost. */
+  readonly latchedDemandBitsPerSecond: number | null;
+}
+
+/** A pause of ours, as journaled before the act. */
+export interface PauseRecord {
+  readonly domain: string;
+  readonly uuid: string;
+  readonly sinceMs: number;
+  readonly reason: string;
+  /** Latched demand of each vNIC: resume is judged by the same figure. */
+  readonly demandBitsPerSecond: Readonly<Record<string, number>>;
+}
+
+export interface DomainState {
+  readonly name: string;
+  readonly uuid: string;
+  readonly phase: DomainPhase;
+  readonly vnics: readonly VnicState[];
+  readonly problems: readonly Problem[];
+  /** Another manager that owns it (nova, oVirt, pacemaker): shaped, never paused or moved. */
+  readonly owner: string | null;
+  /** `uplinkctl hold`: no action of ours. */
+  readonly held: boolean;
+  readonly pausedByUs: PauseRecord | null;
+  /** Why it isn't paused again before its team is whole: a person resumed it, or maxPause ran out; else null. */
+  readonly exempt: string | null;
+}
+
+export interface World {
+  readonly nowMs: number;
+  /**
+   * A what-if: no measurement and no grace time will follow. A vNIC without a demand is judged by its reservation,
+   * and what is due to domains counts as done. Absent: the world as it is.
+   */
+  readonly hypothetical?: boolean;
+  readonly config: Config;
+  readonly teams: readonly TeamState[];
+  readonly domains: readonly DomainState[];
+  /** What stands in the kernel now, ours and the unmarked settings. */
+  readonly kernel: KernelMap;
+}

@@ -1,0 +1,233 @@
+/** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect. */
+import type { UplinkAction } from "../model/kernel.ts";
+import { parseActionIndex } from "../model/kernel.ts";
+import { Attributes, viewOf } from "./attribute.ts";
+import {
+  attributesOf,
+  type Message,
+  MessageBuilder,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_REPLACE,
+} from "./message.ts";
+
+/** include/uapi/linux/rtnetlink.h */
+const RTM_NEWACTION = 48;
+const RTM_DELACTION = 49;
+const RTM_GETACTION = 50;
+const TCA_ACT_TAB = 1;
+const TCA_ROOT_FLAGS = 2;
+/** Fill each dump datagram with as many actions as fit instead of 32 (TCA_ACT_FLAG_LARGE_DUMP_ON). */
+const TCA_ACT_FLAG_LARGE_DUMP_ON = 1;
+const TCAMSG_BYTES = 4;
+
+/** include/uapi/linux/pkt_cls.h */
+const TCA_ACT_KIND = 1;
+const TCA_ACT_OPTIONS = 2;
+const TCA_ACT_INDEX = 3;
+const TCA_ACT_FLAGS = 7;
+/** A shared action must say skip_hw exactly as the filters do that refer to it (tcf_action_init). */
+const TCA_ACT_FLAGS_SKIP_HW = 1 << 1;
+
+const TCA_SKBEDIT_PARMS = 2;
+const TCA_SKBEDIT_PRIORITY = 3;
+const TCA_SKBEDIT_QUEUE_MAPPING = 4;
+/** Mark, ptype, mask, flags, upper queue: nothing that we set. */
+const TCA_SKBEDIT_OTHERS = [5, 7, 8, 9, 10];
+const TCA_GACT_PARMS = 2;
+const TCA_GACT_PROB = 3;
+const TCA_MIRRED_PARMS = 2;
+/** struct tc_gen: index, capab, action, refcnt, bindcnt. */
+const TC_GEN_BYTES = 20;
+const TCA_INGRESS_REDIR = 3;
+
+/** What becomes of a frame behind an action (tc's control actions). */
+export const TC_ACT_CONTINUE = -1;
+export const TC_ACT_OK = 0;
+export const TC_ACT_DROP = 2;
+export const TC_ACT_PIPE = 3;
+export const TC_ACT_STOLEN = 4;
+
+/** One action of a filter. `index` is 0 for one that belongs to its filter alone. */
+export type Action =
+  | {
+      readonly kind: "skbedit";
+      readonly index: number;
+      readonly control: number;
+      /** skb->priority: a class handle. */
+      readonly priority: number | null;
+      readonly queueMapping: number | null;
+    }
+  | { readonly kind: "gact"; readonly control: number }
+  | { readonly kind: "mirred-ingress-redirect"; readonly ifindex: number; readonly control: number }
+  | { readonly kind: "other"; readonly name: string };
+
+/** Creates a shared `skbedit queue_mapping Q continue`, or retargets it with all filters that refer to it. */
+export function setUplinkActionMessage(object: UplinkAction): Uint8Array {
+  return actionMessage(RTM_NEWACTION, NLM_F_CREATE | NLM_F_REPLACE)
+    .nest(TCA_ACT_TAB, (table) =>
+      writeAction(table, 1, {
+        kind: "skbedit",
+        index: object.index,
+        control: TC_ACT_CONTINUE,
+        priority: null,
+        queueMapping: object.queueId,
+      }),
+    )
+    .finish();
+}
+
+/** Deletes a shared action. The kernel refuses with EPERM while a filter refers to it. */
+export function deleteUplinkActionMessage(index: number): Uint8Array {
+  return actionMessage(RTM_DELACTION, 0)
+    .nest(TCA_ACT_TAB, (table) =>
+      table.nest(1, (action) => action.text(TCA_ACT_KIND, "skbedit").u32(TCA_ACT_INDEX, index)),
+    )
+    .finish();
+}
+
+/** Asks for all skbedit actions, shared and private. */
+export function dumpSkbeditsMessage(): Uint8Array {
+  const flags = new Uint8Array(8);
+  viewOf(flags).setUint32(0, TCA_ACT_FLAG_LARGE_DUMP_ON, true);
+  viewOf(flags).setUint32(4, TCA_ACT_FLAG_LARGE_DUMP_ON, true);
+  return actionMessage(RTM_GETACTION, NLM_F_DUMP)
+    .nest(TCA_ACT_TAB, (table) => table.nest(1, (action) => action.text(TCA_ACT_KIND, "skbedit")))
+    .attribute(TCA_ROOT_FLAGS, flags)
+    .finish();
+}
+
+/** Our shared actions in one message of a dump. @throws NetlinkError */
+export function parseUplinkActions(message: Message): readonly UplinkAction[] {
+  // A dump answers with the request's own type (tc_dump_action), an event with RTM_NEWACTION.
+  if (message.type !== RTM_NEWACTION && message.type !== RTM_GETACTION) return [];
+  const attributes = Attributes.parse(
+    "actions",
+    attributesOf("actions", message.body, TCAMSG_BYTES),
+  );
+  const found: UplinkAction[] = [];
+  for (const action of parseActions(attributes.nested(TCA_ACT_TAB))) {
+    if (action.kind !== "skbedit" || parseActionIndex(action.index) === null) continue;
+    // Another control or a priority is not ours to leave standing: -1 never equals a wanted queue id.
+    const ours = action.control === TC_ACT_CONTINUE && action.priority === null;
+    found.push({
+      kind: "uplink-action",
+      index: action.index,
+      queueId: ours ? (action.queueMapping ?? -1) : -1,
+    });
+  }
+  return found;
+}
+
+/** Appends a filter's actions as attribute `type`, in order. */
+export function writeActions(
+  builder: MessageBuilder,
+  type: number,
+  actions: readonly Action[],
+): void {
+  builder.nest(type, (list) => {
+    for (const [index, action] of actions.entries()) writeAction(list, index + 1, action);
+  });
+}
+
+/** Reads a list of actions in order. @throws NetlinkError */
+export function parseActions(list: Attributes | null): readonly Action[] {
+  if (list === null) return [];
+  return [...list.types()].sort((a, b) => a - b).map((type) => parseAction(list.nested(type)));
+}
+
+function parseAction(attributes: Attributes | null): Action {
+  const name = attributes?.text(TCA_ACT_KIND) ?? "";
+  const options = attributes?.nested(TCA_ACT_OPTIONS) ?? null;
+  const other: Action = { kind: "other", name };
+  if (options === null) return other;
+  const control = (parms: DataView | null) => parms?.getInt32(8, true) ?? 0;
+  switch (name) {
+    case "skbedit": {
+      const parms = options.struct(TCA_SKBEDIT_PARMS, TC_GEN_BYTES);
+      if (parms === null || TCA_SKBEDIT_OTHERS.some((type) => options.has(type))) return other;
+      const index = parms.getUint32(0, true);
+      return {
+        kind: "skbedit",
+        index: parseActionIndex(index) === null ? 0 : index,
+        control: control(parms),
+        priority: options.u32(TCA_SKBEDIT_PRIORITY),
+        queueMapping: options.u16(TCA_SKBEDIT_QUEUE_MAPPING),
+      };
+    }
+    case "gact": {
+      const parms = options.struct(TCA_GACT_PARMS, TC_GEN_BYTES);
+      if (parms === null || options.has(TCA_GACT_PROB)) return other;
+      return { kind: "gact", control: control(parms) };
+    }
+    case "mirred": {
+      const parms = options.struct(TCA_MIRRED_PARMS, TC_GEN_BYTES + 8);
+      if (parms === null || parms.getUint32(20, true) !== TCA_INGRESS_REDIR) return other;
+      return {
+        kind: "mirred-ingress-redirect",
+        ifindex: parms.getUint32(24, true),
+        control: control(parms),
+      };
+    }
+    default:
+      return other;
+  }
+}
+
+function writeAction(builder: MessageBuilder, order: number, action: Action): void {
+  builder.nest(order, (nest) => {
+    switch (action.kind) {
+      case "skbedit":
+        nest.text(TCA_ACT_KIND, "skbedit").nest(TCA_ACT_OPTIONS, (options) => {
+          options.attribute(TCA_SKBEDIT_PARMS, generic(action.index, action.control));
+          if (action.priority !== null) options.u32(TCA_SKBEDIT_PRIORITY, action.priority);
+          if (action.queueMapping !== null) {
+            options.u16(TCA_SKBEDIT_QUEUE_MAPPING, action.queueMapping);
+          }
+        });
+        // A filter's own actions inherit skip_hw from it; a shared one stands alone and must say so.
+        if (action.index !== 0 && action.queueMapping !== null) {
+          nest.attribute(TCA_ACT_FLAGS, bitfield(TCA_ACT_FLAGS_SKIP_HW));
+        }
+        break;
+      case "gact":
+        nest
+          .text(TCA_ACT_KIND, "gact")
+          .nest(TCA_ACT_OPTIONS, (options) =>
+            options.attribute(TCA_GACT_PARMS, generic(0, action.control)),
+          );
+        break;
+      case "mirred-ingress-redirect": {
+        const parms = new Uint8Array(TC_GEN_BYTES + 8);
+        parms.set(generic(0, action.control));
+        viewOf(parms).setUint32(20, TCA_INGRESS_REDIR, true);
+        viewOf(parms).setUint32(24, action.ifindex, true);
+        nest
+          .text(TCA_ACT_KIND, "mirred")
+          .nest(TCA_ACT_OPTIONS, (options) => options.attribute(TCA_MIRRED_PARMS, parms));
+        break;
+      }
+      case "other":
+        nest.text(TCA_ACT_KIND, action.name);
+    }
+  });
+}
+
+function generic(index: number, control: number): Uint8Array {
+  const bytes = new Uint8Array(TC_GEN_BYTES);
+  viewOf(bytes).setUint32(0, index, true);
+  viewOf(bytes).setInt32(8, control, true);
+  return bytes;
+}
+
+/** struct nla_bitfield32: value and selector. */
+function bitfield(bits: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  viewOf(bytes).setUint32(0, bits, true);
+  viewOf(bytes).setUint32(4, bits, true);
+  return bytes;
+}
+
+function actionMessage(type: number, flags: number): MessageBuilder {
+  return new MessageBuilder(type, flags).raw(new Uint8Array(TCAMSG_BYTES));
+}

@@ -1,0 +1,310 @@
+/**
+ * Our filters between the model's words and the kernel's: what each object looks like as filters, and which object
+ * a dumped filter is. The way back compares with the way there, so that whatever isn't exactly as we write it
+ * comes out as unknown.
+ */
+import { isDeepStrictEqual } from "node:util";
+import {
+  type CatchAllFilter,
+  CONTROL_PROTOCOLS,
+  type ControlFilter,
+  FILTER_PRIORITY,
+  type QueueResetFilter,
+  type RedirectFilter,
+  type ReflectionFilter,
+  type ReportsFilter,
+  type UnknownFilter,
+  type VnicFilter,
+} from "../model/kernel.ts";
+import type { Mac } from "../model/mac.ts";
+import {
+  type Action,
+  TC_ACT_CONTINUE,
+  TC_ACT_DROP,
+  TC_ACT_OK,
+  TC_ACT_PIPE,
+  TC_ACT_STOLEN,
+} from "./action.ts";
+import {
+  ETH_P_ALL,
+  type Filter,
+  type FilterPlace,
+  type Hook,
+  kindOf,
+  type MaskedMac,
+  type U32Key,
+} from "./filter.ts";
+import { classHandle, minorOfHandle } from "./traffic-control.ts";
+
+export type FilterObject =
+  | CatchAllFilter
+  | VnicFilter
+  | ReportsFilter
+  | ReflectionFilter
+  | RedirectFilter
+  | ControlFilter
+  | QueueResetFilter;
+
+const EXACT = "ff:ff:ff:ff:ff:ff" as Mac;
+/** 01:80:c2:00:00:00 to :0f, which bridges never forward (IEEE 802.1Q, table 8-1). */
+const LINK_LOCAL: MaskedMac = {
+  mac: "01:80:c2:00:00:00" as Mac,
+  mask: "ff:ff:ff:ff:ff:f0" as Mac,
+};
+/** The handle of filters of which a priority has only one. */
+const SINGLE_HANDLE = 1;
+
+/**
+ * IGMP: ethertype 0x0800 (two bytes before the network header; keys are read four at a time), protocol 2.
+ * MLD: ethertype 0x86dd, next header hop-by-hop (0), and behind it ICMPv6 (58): a host sends no other ICMPv6
+ * behind hop-by-hop options, as MLD needs them for its router alert (RFC 2710, RFC 3810).
+ */
+const REPORT_KEYS: readonly (readonly U32Key[])[] = [
+  [
+    { mask: 0x0000ffff, value: 0x00000800, offset: -4 },
+    { mask: 0x00ff0000, value: 0x00020000, offset: 8 },
+  ],
+  [
+    { mask: 0x0000ffff, value: 0x000086dd, offset: -4 },
+    { mask: 0x0000ff00, value: 0x00000000, offset: 4 },
+    { mask: 0xff000000, value: 0x3a000000, offset: 40 },
+  ],
+];
+
+/** What an object looks like in the kernel. @param ifindex of the object's device */
+export function filtersOf(object: FilterObject, ifindex: number): readonly Filter[] {
+  const place = placeOf(object, ifindex);
+  switch (object.kind) {
+    case "catch-all":
+      return [
+        {
+          ...place,
+          match: { kind: "matchall" },
+          actions: [skbedit(TC_ACT_CONTINUE, object.minor, 0)],
+        },
+      ];
+    case "vnic":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: exactly(object.mac), destination: null },
+          actions: [
+            skbedit(TC_ACT_PIPE, object.minor, null),
+            { ...skbedit(0, null, null), index: object.actionIndex },
+          ],
+        },
+      ];
+    case "reports":
+      return REPORT_KEYS.map((keys, index) => ({
+        ...place,
+        handle: index + 1,
+        match: { kind: "u32", keys },
+        actions: [skbedit(TC_ACT_OK, null, 0)],
+      }));
+    case "reflection":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: exactly(object.mac), destination: null },
+          actions: [{ kind: "gact", control: TC_ACT_DROP }],
+        },
+      ];
+    case "redirect":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: null, destination: exactly(object.mac) },
+          actions: [
+            {
+              kind: "mirred-ingress-redirect",
+              ifindex: object.toIfindex,
+              control: TC_ACT_STOLEN,
+            },
+          ],
+        },
+      ];
+    case "control":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: null, destination: LINK_LOCAL },
+          // The queue reset behind it holds for control frames, too.
+          actions: [skbedit(TC_ACT_CONTINUE, object.minor, null)],
+        },
+      ];
+    case "queue-reset":
+      return [{ ...place, match: { kind: "matchall" }, actions: [skbedit(TC_ACT_OK, null, 0)] }];
+  }
+}
+
+/** Where an object's filter stands; `reports` has two, its handle 0 means both. */
+export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): FilterPlace {
+  const at = (hook: Hook, priority: number, handle: number, protocol = ETH_P_ALL): FilterPlace => ({
+    ifindex,
+    hook,
+    priority,
+    protocol,
+    handle,
+  });
+  switch (object.kind) {
+    case "catch-all":
+      return at("egress", FILTER_PRIORITY.catchAll, SINGLE_HANDLE);
+    case "vnic":
+      return at("egress", FILTER_PRIORITY.vnic, object.handle);
+    case "reports":
+      return at("egress", FILTER_PRIORITY.reports, 0);
+    case "reflection":
+      return at("ingress", FILTER_PRIORITY.reflection, object.handle);
+    case "redirect":
+      return at("ingress", FILTER_PRIORITY.redirect, object.handle);
+    case "control": {
+      const index = CONTROL_PROTOCOLS.findIndex(({ name }) => name === object.protocol);
+      const etherType = CONTROL_PROTOCOLS[index]?.etherType ?? 0;
+      return at("egress", FILTER_PRIORITY.control + index, SINGLE_HANDLE, etherType);
+    }
+    case "queue-reset":
+      return at("egress", FILTER_PRIORITY.queueReset, SINGLE_HANDLE);
+    case "unknown-filter":
+      return at(object.hook, object.priority, object.handle, object.protocol);
+  }
+}
+
+/** The classifier that an object's filter is of. */
+export function classifierOf(object: FilterObject | UnknownFilter): string {
+  if (object.kind === "unknown-filter") return object.filterKind;
+  const [first] = filtersOf(object, 0);
+  return first === undefined ? "" : kindOf(first.match);
+}
+
+const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
+  egress: new Set([
+    FILTER_PRIORITY.catchAll,
+    FILTER_PRIORITY.vnic,
+    FILTER_PRIORITY.reports,
+    ...CONTROL_PROTOCOLS.map((_, index) => FILTER_PRIORITY.control + index),
+    FILTER_PRIORITY.queueReset,
+  ]),
+  ingress: new Set([FILTER_PRIORITY.reflection, FILTER_PRIORITY.redirect]),
+};
+
+/** Whether a filter stands at one of the priorities that mark ours. */
+export function isOurPlace(filter: FilterPlace): boolean {
+  return OUR_PRIORITIES[filter.hook].has(filter.priority);
+}
+
+/** The objects that one device's filters are; only those at our priorities may be passed in. */
+export function objectsOf(
+  filters: readonly Filter[],
+  device: string,
+): readonly (FilterObject | UnknownFilter)[] {
+  const objects: (FilterObject | UnknownFilter)[] = [];
+  const reports = filters.filter((f) => f.priority === FILTER_PRIORITY.reports);
+  if (reports.length > 0) objects.push(reportsOf(reports, device));
+  const seen = new Set<string>();
+  for (const filter of filters) {
+    if (filter.priority === FILTER_PRIORITY.reports) continue;
+    const object = candidateOf(filter, device);
+    // A second filter for one MAC is nothing that we write, and would hide behind the first one's key.
+    const identity = object === null ? "" : `${object.kind} ${"mac" in object ? object.mac : ""}`;
+    const [expected] = object === null ? [] : filtersOf(object, filter.ifindex);
+    if (object === null || seen.has(identity) || !sameFilter(expected, filter)) {
+      objects.push(unknown(filter, device));
+      continue;
+    }
+    if (object.kind !== "control") seen.add(identity);
+    objects.push(object);
+  }
+  return objects;
+}
+
+/** Reads from a filter what its object would say, without looking at what else it holds. */
+function candidateOf(filter: Filter, device: string): FilterObject | null {
+  const { priority, handle, match } = filter;
+  const [first, second] = filter.actions;
+  const minor = first?.kind === "skbedit" ? (minorOfHandle(first.priority ?? 0) ?? 0) : 0;
+  const source = match.kind === "flower" ? match.source?.mac : undefined;
+  const destination = match.kind === "flower" ? match.destination?.mac : undefined;
+  switch (priority) {
+    case FILTER_PRIORITY.catchAll:
+      return { kind: "catch-all", device, minor };
+    case FILTER_PRIORITY.vnic: {
+      const actionIndex = second?.kind === "skbedit" ? second.index : 0;
+      return source === undefined
+        ? null
+        : { kind: "vnic", device, mac: source, handle, minor, actionIndex };
+    }
+    case FILTER_PRIORITY.reflection:
+      return source === undefined ? null : { kind: "reflection", device, mac: source, handle };
+    case FILTER_PRIORITY.redirect: {
+      const toIfindex = first?.kind === "mirred-ingress-redirect" ? first.ifindex : 0;
+      return destination === undefined
+        ? null
+        : { kind: "redirect", device, mac: destination, handle, toIfindex };
+    }
+    case FILTER_PRIORITY.queueReset:
+      return { kind: "queue-reset", device };
+    default: {
+      const protocol = CONTROL_PROTOCOLS[priority - FILTER_PRIORITY.control];
+      return protocol === undefined
+        ? null
+        : { kind: "control", device, protocol: protocol.name, minor };
+    }
+  }
+}
+
+/** Both of u32's nodes as we write them, or all of the priority is unknown. */
+function reportsOf(filters: readonly Filter[], device: string): ReportsFilter | UnknownFilter {
+  const [first] = filters;
+  const object: ReportsFilter = { kind: "reports", device };
+  const expected = filtersOf(object, first?.ifindex ?? 0);
+  // The kernel puts the number of the hash table before that of the node.
+  const nodes = filters
+    .map((filter) => ({ ...filter, handle: filter.handle & 0xfff }))
+    .sort((a, b) => a.handle - b.handle);
+  const same =
+    nodes.length === expected.length &&
+    nodes.every((node, index) => sameFilter(expected[index], node));
+  if (same || first === undefined) return object;
+  return { ...unknown(first, device), handle: 0 };
+}
+
+/** A reference to a shared action is written by its index alone and read back with the action's content. */
+function sameFilter(expected: Filter | undefined, found: Filter): boolean {
+  const byReference = (action: Action): Action =>
+    action.kind === "skbedit" && action.index !== 0
+      ? { ...skbedit(0, null, null), index: action.index }
+      : action;
+  return isDeepStrictEqual(expected, { ...found, actions: found.actions.map(byReference) });
+}
+
+/** Handles of other classifiers mean other things; handle 0 deletes all of the priority. */
+function unknown(filter: Filter, device: string): UnknownFilter {
+  const filterKind = kindOf(filter.match);
+  return {
+    kind: "unknown-filter",
+    device,
+    hook: filter.hook,
+    priority: filter.priority,
+    protocol: filter.protocol,
+    handle: filterKind === "flower" || filterKind === "matchall" ? filter.handle : 0,
+    filterKind,
+  };
+}
+
+function skbedit(
+  control: number,
+  minor: number | null,
+  queueMapping: number | null,
+): Action & { kind: "skbedit" } {
+  return {
+    kind: "skbedit",
+    index: 0,
+    control,
+    priority: minor === null ? null : classHandle(minor),
+    queueMapping,
+  };
+}
+
+function exactly(mac: Mac): MaskedMac {
+  return { mac, mask: EXACT };
+}

@@ -1,0 +1,249 @@
+/** Puts what was observed together into the planner's world. Pure. */
+import type { Config, TeamConfig } from "../model/config.ts";
+import type {
+  Attachment,
+  DomainDefinition,
+  DomainPhase,
+  Problem,
+  VnicDefinition,
+} from "../model/domain.ts";
+import { type Conflict, DEFAULT_MINOR, type KernelMap, parseActionIndex } from "../model/kernel.ts";
+import type { LinkState } from "../model/link.ts";
+import type { Mac } from "../model/mac.ts";
+import type { NetworkPolicy } from "../model/policy.ts";
+import type {
+  DomainState,
+  PauseRecord,
+  TeamState,
+  UplinkState,
+  VnicState,
+  World,
+} from "../model/world.ts";
+import { type LoadMemory, loadKey } from "./demand.ts";
+import type { UplinkMemories } from "./uplinks.ts";
+
+/** A domain as the registry holds it. */
+export interface KnownDomain {
+  readonly definition: DomainDefinition;
+  readonly phase: DomainPhase;
+  readonly policies: ReadonlyMap<Mac, NetworkPolicy>;
+  readonly problems: readonly Problem[];
+  readonly held: boolean;
+  readonly pausedByUs: PauseRecord | null;
+  readonly exempt: string | null;
+}
+
+export interface Observation {
+  readonly nowMs: number;
+  readonly config: Config;
+  readonly teams: readonly TeamConfig[];
+  readonly links: readonly LinkState[];
+  readonly kernel: KernelMap;
+  readonly conflicts: readonly Conflict[];
+  readonly uplinks: UplinkMemories;
+  readonly loads: LoadMemory;
+  readonly latched: ReadonlyMap<Mac, number>;
+  /** In the order of their arrival. */
+  readonly domains: readonly KnownDomain[];
+}
+
+/** Builds the world. */
+export function buildWorld(seen: Observation): World {
+  const byName = new Map(seen.links.map((link) => [link.name, link]));
+  const byIndex = new Map(seen.links.map((link) => [link.ifindex, link]));
+  const teams = seen.teams.map((config) => buildTeam(config, seen, byName, byIndex));
+  const filters = indexFilters(seen.kernel, teams);
+  const claimed = new Set<Mac>();
+  return {
+    nowMs: seen.nowMs,
+    config: seen.config,
+    teams,
+    kernel: seen.kernel,
+    domains: seen.domains.map((known): DomainState => {
+      const { definition } = known;
+      return {
+        name: definition.name,
+        uuid: definition.uuid,
+        phase: known.phase,
+        problems: [...definition.problems, ...known.problems],
+        owner: definition.owner,
+        held: known.held,
+        pausedByUs: known.pausedByUs,
+        exempt: known.exempt,
+        vnics: definition.vnics.map((vnic) =>
+          buildVnic(vnic, known, seen, { teams, byName, byIndex, filters, claimed }),
+        ),
+      };
+    }),
+  };
+}
+
+function buildTeam(
+  config: TeamConfig,
+  seen: Observation,
+  byName: ReadonlyMap<string, LinkState>,
+  byIndex: ReadonlyMap<number, LinkState>,
+): TeamState {
+  const bond = byName.get(config.bond);
+  const details = bond?.bond ?? null;
+  const ports = seen.links.filter(
+    (link) => bond !== undefined && link.masterIfindex === bond.ifindex,
+  );
+  const names =
+    config.uplinks.length > 0
+      ? config.uplinks.map((uplink) => uplink.name)
+      : ports.map((port) => port.name);
+  return {
+    config,
+    bond:
+      bond === undefined || details === null
+        ? null
+        : {
+            name: bond.name,
+            ifindex: bond.ifindex,
+            mode: details.mode,
+            activePort: nameOf(byIndex, details.activeIfindex),
+            primaryPort: nameOf(byIndex, details.primaryIfindex),
+            miimonMs: details.miimonMs,
+            updelayMs: details.updelayMs,
+            txQueues: bond.txQueues,
+          },
+    uplinks: names.map((name) => buildUplink(name, config, seen, byName.get(name), bond)),
+    conflicts: seen.conflicts.filter(
+      (conflict) => names.includes(conflict.device) || conflict.device === config.bond,
+    ),
+    hostDemandBitsPerSecond:
+      seen.loads.loads.get(loadKey(config.name, DEFAULT_MINOR))?.demandBitsPerSecond ?? null,
+  };
+}
+
+function nameOf(byIndex: ReadonlyMap<number, LinkState>, ifindex: number | null): string | null {
+  return ifindex === null ? null : (byIndex.get(ifindex)?.name ?? null);
+}
+
+function buildUplink(
+  name: string,
+  config: TeamConfig,
+  seen: Observation,
+  link: LinkState | undefined,
+  bond: LinkState | undefined,
+): UplinkState {
+  const stated = config.uplinks.find((uplink) => uplink.name === name);
+  const memory = seen.uplinks.get(name);
+  return {
+    name,
+    ifindex: link?.ifindex ?? 0,
+    label: stated?.label ?? null,
+    speedBitsPerSecond: stated?.speedBitsPerSecond ?? link?.speedBitsPerSecond ?? null,
+    adminUp: link?.adminUp ?? false,
+    carrier: link?.carrier ?? false,
+    bondUp: link?.port?.bondUp ?? false,
+    inBond: link !== undefined && bond !== undefined && link.masterIfindex === bond.ifindex,
+    healthy: true,
+    drained: false,
+    queueId: link?.port?.queueId ?? 0,
+    txQueues: link?.txQueues ?? 1,
+    lostAtMs: memory?.lostAtMs ?? null,
+    returnedAtMs: memory?.returnedAtMs ?? null,
+  };
+}
+
+/** What the kernel's filters say of each MAC, by team. */
+function indexFilters(
+  kernel: KernelMap,
+  teams: readonly TeamState[],
+): Map<string, VnicState["kernel"]> {
+  const found = new Map<string, VnicState["kernel"]>();
+  for (const object of kernel.values()) {
+    if (object.kind !== "vnic") continue;
+    const team = teams.find((candidate) => candidate.config.bond === object.device);
+    const action = parseActionIndex(object.actionIndex);
+    if (team === undefined || action === null) continue;
+    const byQueue = (queueId: number) =>
+      team.uplinks.find((uplink) => uplink.queueId === queueId && queueId > 0)?.name ?? null;
+    const shared = kernel.get(`uplink-action ${object.actionIndex.toString(16)}`);
+    found.set(`${team.config.name} ${object.mac}`, {
+      minor: object.minor,
+      handle: object.handle,
+      home: byQueue(action.home),
+      via: byQueue(shared?.kind === "uplink-action" ? shared.queueId : action.via),
+    });
+  }
+  return found;
+}
+
+function buildVnic(
+  vnic: VnicDefinition,
+  known: KnownDomain,
+  seen: Observation,
+  index: {
+    readonly teams: readonly TeamState[];
+    readonly byName: ReadonlyMap<string, LinkState>;
+    readonly byIndex: ReadonlyMap<number, LinkState>;
+    readonly filters: ReadonlyMap<string, VnicState["kernel"]>;
+    readonly claimed: Set<Mac>;
+  },
+): VnicState {
+  const policy = known.policies.get(vnic.mac);
+  const { team, why } = resolveTeam(vnic.attachment, index);
+  const duplicate = index.claimed.has(vnic.mac);
+  index.claimed.add(vnic.mac);
+  const name = duplicate || policy === undefined ? null : (team?.config.name ?? null);
+  const kernel = name === null ? null : (index.filters.get(`${name} ${vnic.mac}`) ?? null);
+  const load =
+    kernel === null || name === null ? null : seen.loads.loads.get(loadKey(name, kernel.minor));
+  return {
+    mac: vnic.mac,
+    team: name,
+    unshapedReason: duplicate
+      ? "another domain has the same MAC and came first"
+      : name === null
+        ? why
+        : null,
+    tap: vnic.tap,
+    policy: policy as NetworkPolicy,
+    kernel,
+    demandBitsPerSecond: load?.demandBitsPerSecond ?? null,
+    latchedDemandBitsPerSecond:
+      known.pausedByUs?.demandBitsPerSecond[vnic.mac] ?? seen.latched.get(vnic.mac) ?? null,
+  };
+}
+
+/** The team whose bond is a port of the bridge that the vNIC is on. */
+function resolveTeam(
+  attachment: Attachment,
+  index: {
+    readonly teams: readonly TeamState[];
+    readonly byName: ReadonlyMap<string, LinkState>;
+    readonly byIndex: ReadonlyMap<number, LinkState>;
+  },
+): { team: TeamState | null; why: string } {
+  const bridge =
+    attachment.kind === "bridge" || attachment.kind === "network" ? attachment.bridge : null;
+  if (bridge === null) {
+    return {
+      team: null,
+      why: `attachment of kind ${describeAttachment(attachment)} can't be shaped here`,
+    };
+  }
+  const link = index.byName.get(bridge);
+  if (link === undefined) return { team: null, why: `there is no bridge ${bridge}` };
+  const team = index.teams.find((candidate) => {
+    const bond = index.byName.get(candidate.config.bond);
+    return bond !== undefined && bond.masterIfindex === link.ifindex;
+  });
+  return { team: team ?? null, why: `bridge ${bridge} has no team's bond as a port` };
+}
+
+function describeAttachment(attachment: Attachment): string {
+  switch (attachment.kind) {
+    case "direct":
+      return `macvtap on ${attachment.device}`;
+    case "network":
+      return `network ${attachment.network}, which has no bridge`;
+    case "other":
+      return attachment.type;
+    case "bridge":
+      return attachment.bridge;
+  }
+}

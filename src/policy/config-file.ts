@@ -1,0 +1,180 @@
+/** The shape of uplinkd.yaml and of its drop-ins. Defaults are not here but in config.ts. */
+import { z } from "zod";
+import { PolicyError } from "../model/errors.ts";
+import { parsePercent } from "../model/units.ts";
+import { action, duration, name, priority, rate, shares } from "./policy-file.ts";
+import { parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
+
+/** Linux: IFNAMSIZ is 16 with the closing zero; no '/' and no space (dev_valid_name). */
+const interfaceName = z.string({ error: "must be an interface's name" }).regex(/^[^\s/:]{1,15}$/, {
+  error: "is no interface name: 1 to 15 characters, no '/', ':' or space",
+});
+
+const uplink = z.union([
+  interfaceName,
+  strictMap({
+    name: interfaceName,
+    speed: rate("Its speed, where the driver's is unknown or not what the line gives.").optional(),
+    label: name.optional().describe("A name for annotations that is the same on each host."),
+  }),
+]);
+
+const host = strictMap({
+  reservation: rate("Kept for the host on each uplink.").optional(),
+  limit: rate("The host's limit on each uplink; none by default.").optional(),
+  shares: shares.optional(),
+  priority: priority.optional(),
+}).describe("What is not a VM's: the host itself and senders that are not registered.");
+
+const team = strictMap({
+  bond: interfaceName.describe("The bond that is the bridge's port."),
+  name: name.optional().describe("Its name in status; by default the bond's."),
+  uplinks: z
+    .array(uplink)
+    .max(15, { error: "has more than 15 uplinks; bonding has 15 queue ids" })
+    .optional()
+    .describe("The bond's ports in order of choice; by default all of them."),
+  headroom: unit(parsePercent, {
+    description: "Left unused of each uplink, so that uplinkd's queues and not the NIC's fill up.",
+    examples: ["5%"],
+  }).optional(),
+  floor: rate("Every vNIC's least rate, however degraded.").optional(),
+  holdDown: duration("How long a returned uplink must stay up before vNICs go home.").optional(),
+  bondUpdelay: z
+    .union([z.literal("keep"), duration("The bond's updelay.")])
+    .optional()
+    .describe("'keep' leaves the bond's updelay alone, a duration sets it until release."),
+  loadWindow: duration("Window of the load average.").optional(),
+  host: host.optional(),
+});
+
+const admissionMode = z.enum(["off", "warn", "enforce"]);
+const survive = z
+  .union([z.literal(0), z.literal(1)])
+  .describe("How many lost uplinks a reservation must survive to be admitted.");
+
+const cap = strictMap({
+  domain: z
+    .string({ error: "must be a pattern such as web-*" })
+    .min(1, { error: "must be a pattern such as web-*" })
+    .max(256, { error: "is longer than 256 characters" })
+    .describe("Domains by name; '*' stands for any text, '?' for one character."),
+  maxPriority: priority.optional(),
+  maxReservation: rate("The largest reservation of one vNIC.").optional(),
+  actions: z.array(action).optional().describe("Failover actions that may be asked for."),
+});
+
+/** The shape of uplinkd.yaml; also the source of policies/schema/uplinkd.json. */
+export const configFileSchema = strictMap({
+  teams: z
+    .union([z.literal("auto"), z.array(team)])
+    .optional()
+    .describe(
+      "Bonds to manage; 'auto', the default: each active-backup bond that is a bridge's port.",
+    ),
+  admission: z
+    .union([admissionMode, strictMap({ mode: admissionMode, survive: survive.optional() })])
+    .optional()
+    .describe("What happens at a VM's start whose reservation does not fit."),
+  survive: survive.optional(),
+  annotations: z
+    .enum(["lenient", "strict"])
+    .optional()
+    .describe("'strict' refuses to start a VM whose annotation is wrong."),
+  caps: z
+    .array(cap)
+    .optional()
+    .describe("What annotations may ask for; the first entry whose pattern matches holds."),
+  maxPause: duration("Bound of every pause.").optional(),
+  resync: duration("How often everything is read anew and compared.").optional(),
+}).meta({ title: "uplinkd configuration", description: "/etc/uplinkd/uplinkd.yaml and uplinkd.d" });
+
+export type ConfigFile = z.output<typeof configFileSchema>;
+export type TeamFile = Exclude<NonNullable<ConfigFile["teams"]>, "auto">[number];
+
+/** Bounds of times that would break something: below, the loop would spin; above, healing would be late. */
+const BOUNDS = [
+  { key: "resync", leastMs: 1000, mostMs: 3600e3 },
+  { key: "maxPause", leastMs: 1000, mostMs: 24 * 3600e3 },
+] as const;
+const TEAM_BOUNDS = [
+  { key: "loadWindow", leastMs: 500, mostMs: 3600e3 },
+  { key: "holdDown", leastMs: 0, mostMs: 3600e3 },
+] as const;
+
+/**
+ * Parses uplinkd.yaml or one of its drop-ins. Pure.
+ * @returns what it says, without defaults, or everything that is wrong with it
+ */
+export function parseConfigFile(file: string, text: string): YamlResult<ConfigFile> {
+  const parsed = parseYaml(file, text, configFileSchema);
+  if (!parsed.ok) return parsed;
+  const errors = [...contradictions(parsed.value), ...teamContradictions(parsed.value)].map(
+    ({ path, message }) => new PolicyError(parsed.at(path), message),
+  );
+  return errors.length > 0 ? { ok: false, errors } : parsed;
+}
+
+interface Contradiction {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+function contradictions(file: ConfigFile): Contradiction[] {
+  const found: Contradiction[] = [];
+  const { admission } = file;
+  if (
+    typeof admission === "object" &&
+    admission.survive !== undefined &&
+    file.survive !== undefined
+  )
+    found.push({ path: ["survive"], message: "is stated twice, here and in admission" });
+  for (const { key, leastMs, mostMs } of BOUNDS) {
+    const wrong = outside(file[key], leastMs, mostMs);
+    if (wrong !== null) found.push({ path: [key], message: wrong });
+  }
+  return found;
+}
+
+function teamContradictions(file: ConfigFile): Contradiction[] {
+  if (file.teams === undefined || file.teams === "auto") return [];
+  const found: Contradiction[] = [];
+  const seen = { bond: new Set<string>(), name: new Set<string>(), uplink: new Set<string>() };
+  for (const [index, entry] of file.teams.entries()) {
+    const path = ["teams", index];
+    const complain = (key: readonly PropertyKey[], message: string) =>
+      found.push({ path: [...path, ...key], message });
+    if (isRepeated(seen.bond, entry.bond)) complain(["bond"], "is another team's bond already");
+    if (isRepeated(seen.name, entry.name ?? entry.bond))
+      complain([entry.name === undefined ? "bond" : "name"], "is another team's name already");
+    const labels = new Set<string>();
+    for (const [position, port] of (entry.uplinks ?? []).entries()) {
+      const { name: portName, label, speed } = typeof port === "string" ? { name: port } : port;
+      if (isRepeated(seen.uplink, portName)) complain(["uplinks", position], "is there twice");
+      if (label !== undefined && isRepeated(labels, label))
+        complain(["uplinks", position, "label"], "is another uplink's label already");
+      if (speed === 0) complain(["uplinks", position, "speed"], "must be above zero");
+    }
+    // Half a line as headroom is a mistake; 0 leaves the queue to the NIC, where no priority holds.
+    if (entry.headroom !== undefined && entry.headroom > 0.5)
+      complain(["headroom"], "must be at most 50%");
+    const { reservation, limit } = entry.host ?? {};
+    if (limit !== undefined && limit < (reservation ?? 1))
+      complain(["host", "limit"], reservation ? "is below the reservation" : "must be above zero");
+    for (const { key, leastMs, mostMs } of TEAM_BOUNDS) {
+      const wrong = outside(entry[key], leastMs, mostMs);
+      if (wrong !== null) complain([key], wrong);
+    }
+  }
+  return found;
+}
+
+function isRepeated(seen: Set<string>, word: string): boolean {
+  const before = seen.size;
+  return seen.add(word).size === before;
+}
+
+function outside(ms: number | undefined, leastMs: number, mostMs: number): string | null {
+  if (ms === undefined || (ms >= leastMs && ms <= mostMs)) return null;
+  return ms < leastMs ? `must be at least ${leastMs}ms` : `must be at most ${mostMs / 1000}s`;
+}

@@ -1,0 +1,126 @@
+/** uplinkd.yaml and its drop-ins laid together, every default filled in. */
+import type { Cap, Config, HostShare, TeamConfig, UplinkConfig } from "../model/config.ts";
+import { FAILOVER_ACTIONS } from "../model/policy.ts";
+import type { ConfigFile, TeamFile } from "./config-file.ts";
+
+/** Every default of a team; the only place where they are stated. */
+const TEAM_DEFAULTS = {
+  /** Below line rate by more than preamble, gap and FCS cost small frames, or HTB isn't the bottleneck. */
+  headroom: 0.05,
+  /** Enough for ARP, TCP's probes and a heartbeat; HTB starves lower priorities without it. */
+  floorBitsPerSecond: 100e3,
+  /** STP's forwarding delay twice: a switch port that has carrier may not forward yet. */
+  holdDownMs: 30e3,
+  /** The bond's own settings stay as they are until the operator asks. */
+  bondUpdelayMs: null,
+  loadWindowMs: 10e3,
+} as const;
+
+/** Every default of a host's share: enough for ssh and libvirt's control, not for a migration's bulk. */
+const HOST_DEFAULTS: HostShare = {
+  reservationBitsPerSecond: 10e6,
+  limitBitsPerSecond: null,
+  shares: 100,
+  priority: "normal",
+};
+
+/** Every default of the rest. */
+const DEFAULTS: Config = {
+  teams: [],
+  autoTeams: true,
+  admission: { mode: "warn", survive: 0 },
+  annotations: "lenient",
+  caps: [],
+  maxPauseMs: 15 * 60e3,
+  resyncMs: 10e3,
+};
+
+/**
+ * Lays files over each other in order and fills in defaults. A later file's value replaces an earlier one's;
+ * of `teams` an entry replaces the earlier entry of the same bond, others are added; `caps` are added, so that
+ * a drop-in can't lift what the main file caps.
+ */
+export function buildConfig(files: readonly ConfigFile[]): Config {
+  let config = DEFAULTS;
+  for (const file of files) config = layOver(config, file);
+  return config;
+}
+
+/** The team of a bond that no file names. */
+export function defaultTeam(bond: string): TeamConfig {
+  return buildTeam({ bond });
+}
+
+function layOver(base: Config, file: ConfigFile): Config {
+  const { admission } = file;
+  const mode = typeof admission === "object" ? admission.mode : admission;
+  const survive = typeof admission === "object" ? admission.survive : file.survive;
+  return {
+    ...layTeams(base, file.teams),
+    admission: {
+      mode: mode ?? base.admission.mode,
+      survive: survive ?? file.survive ?? base.admission.survive,
+    },
+    annotations: file.annotations ?? base.annotations,
+    caps: [...base.caps, ...(file.caps ?? []).map(buildCap)],
+    maxPauseMs: file.maxPause ?? base.maxPauseMs,
+    resyncMs: file.resync ?? base.resyncMs,
+  };
+}
+
+function layTeams(base: Config, teams: ConfigFile["teams"]): Pick<Config, "teams" | "autoTeams"> {
+  if (teams === undefined) return { teams: base.teams, autoTeams: base.autoTeams };
+  if (teams === "auto") return { teams: [], autoTeams: true };
+  const byBond = new Map(base.teams.map((team) => [team.bond, team]));
+  for (const team of teams) byBond.set(team.bond, buildTeam(team));
+  return { teams: [...byBond.values()], autoTeams: false };
+}
+
+function buildTeam(file: TeamFile): TeamConfig {
+  const { host } = file;
+  return {
+    name: file.name ?? file.bond,
+    bond: file.bond,
+    uplinks: (file.uplinks ?? []).map(buildUplink),
+    headroom: file.headroom ?? TEAM_DEFAULTS.headroom,
+    host: {
+      reservationBitsPerSecond: host?.reservation ?? defaultHostReservation(host?.limit),
+      limitBitsPerSecond: host?.limit ?? HOST_DEFAULTS.limitBitsPerSecond,
+      shares: host?.shares ?? HOST_DEFAULTS.shares,
+      priority: host?.priority ?? HOST_DEFAULTS.priority,
+    },
+    floorBitsPerSecond: file.floor ?? TEAM_DEFAULTS.floorBitsPerSecond,
+    holdDownMs: file.holdDown ?? TEAM_DEFAULTS.holdDownMs,
+    bondUpdelayMs:
+      file.bondUpdelay === undefined || file.bondUpdelay === "keep"
+        ? TEAM_DEFAULTS.bondUpdelayMs
+        : file.bondUpdelay,
+    loadWindowMs: file.loadWindow ?? TEAM_DEFAULTS.loadWindowMs,
+  };
+}
+
+/** A small limit that someone sets must not be contradicted by the default reservation. */
+function defaultHostReservation(limitBitsPerSecond: number | undefined): number {
+  return Math.min(
+    HOST_DEFAULTS.reservationBitsPerSecond,
+    limitBitsPerSecond ?? Number.POSITIVE_INFINITY,
+  );
+}
+
+function buildUplink(file: NonNullable<TeamFile["uplinks"]>[number]): UplinkConfig {
+  if (typeof file === "string") return { name: file, label: null, speedBitsPerSecond: null };
+  return {
+    name: file.name,
+    label: file.label ?? null,
+    speedBitsPerSecond: file.speed ?? null,
+  };
+}
+
+function buildCap(file: NonNullable<ConfigFile["caps"]>[number]): Cap {
+  return {
+    domain: file.domain,
+    maxPriority: file.maxPriority ?? "critical",
+    maxReservationBitsPerSecond: file.maxReservation ?? null,
+    actions: file.actions ?? FAILOVER_ACTIONS,
+  };
+}

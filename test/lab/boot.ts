@@ -1,0 +1,362 @@
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { acceleratorArguments, chooseAccelerator } from "./accelerator.ts";
+import { cached, repository } from "./cache.ts";
+
+/** Debian's kernels that the lab can boot. */
+export const kernels = ["6.1", "6.12"] as const;
+export type Kernel = (typeof kernels)[number];
+
+/**
+ * QEMU's NICs that were seen to work, with the module that init has still to load. e1000e keeps its
+ * carrier when its cable is pulled.
+ */
+const nicModules = { "virtio-net-pci": "", e1000e: "e1000e", vmxnet3: "vmxnet3" } as const;
+export type NicModel = keyof typeof nicModules;
+
+export interface Lab {
+  readonly kernel: Kernel;
+  /** Cables between the host's uplinks and the switch, 1 to 4. */
+  readonly cables?: number;
+  /** The uplinks' NICs, in order; the last one named stands for the rest. The switch's are virtio. */
+  readonly nics?: readonly NicModel[];
+  readonly memoryMiB?: number;
+  /** What runs inside as root, in the repository's folder; its paths are the same as outside. */
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** The whole lab's life; it is broken if the command has not ended by then. */
+  readonly limitSeconds?: number;
+  /** A folder that the command can write to, seen inside as /lab/results. */
+  readonly results?: string;
+  /** Gives the command this terminal, by the serial console, instead of the two streams. */
+  readonly terminal?: boolean;
+  readonly stdout?: (data: Buffer) => void;
+  readonly stderr?: (data: Buffer) => void;
+}
+
+/** A command that ended, with its exit code; or a lab that could not run it to its end. */
+export type Outcome =
+  | { readonly kind: "ended"; readonly exitCode: number; readonly bootSeconds: number }
+  | { readonly kind: "broken"; readonly why: string; readonly console: string };
+
+/** Exit code for a lab that broke, so that it is not taken for a test that failed (sysexits' EX_TEMPFAIL). */
+export const brokenExitCode = 75;
+
+/** Booting takes 4 s under TCG on a quiet machine; ten times that is a lab that hangs. */
+const bootLimitSeconds = 60;
+
+/** Boots a lab, runs one command in it, and switches it off. Does not throw for what happens inside. */
+export async function bootLab(lab: Lab): Promise<Outcome> {
+  const missing = missingPart(lab.kernel);
+  if (missing !== undefined) {
+    return { kind: "broken", why: `${missing} is missing: run sh test/setup.sh lab`, console: "" };
+  }
+  const accelerator = await chooseAccelerator();
+  const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-lab-"));
+  const share = path.join(folder, "share");
+  try {
+    writeShare(share, lab);
+    const ports = new Ports(folder, lab);
+    await ports.listen();
+    try {
+      return await runQemu(lab, qemuArguments(lab, folder, acceleratorArguments(accelerator)), {
+        folder,
+        ports,
+      });
+    } finally {
+      ports.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Prints why a lab broke, for a person, and gives the exit code that says so. */
+export function reportBroken(outcome: Extract<Outcome, { kind: "broken" }>): number {
+  if (outcome.console !== "") process.stderr.write(`${outcome.console.trimEnd()}\n`);
+  process.stderr.write(`lab broken: ${outcome.why}\n`);
+  return brokenExitCode;
+}
+
+function missingPart(kernel: Kernel): string | undefined {
+  const parts = [`kernel-${kernel}/vmlinux`, `initramfs-${kernel}/initramfs`, "meter/meter"];
+  return parts.map((part) => cached(part)).find((file) => !existsSync(file));
+}
+
+function writeShare(share: string, lab: Lab): void {
+  mkdirSync(path.join(share, "results"), { recursive: true });
+  copyFileSync(path.join(import.meta.dirname, "guest/init"), path.join(share, "init"));
+  chmodSync(path.join(share, "init"), 0o755);
+  const models = new Set(nicModels(lab));
+  const settings = {
+    LAB_CABLES: String(cableCount(lab)),
+    LAB_MODULES: cached(`kernel-${lab.kernel}`, "modules"),
+    LAB_NIC_MODULES: [...models]
+      .map((model) => nicModules[model])
+      .join(" ")
+      .trim(),
+    LAB_RESULTS: lab.results === undefined ? "no" : "yes",
+    LAB_MODE: lab.terminal === true ? "shell" : "command",
+  };
+  writeFileSync(path.join(share, "settings"), shellAssignments(settings, ""));
+  const environment = {
+    PATH: `${path.dirname(process.execPath)}:/usr/sbin:/usr/bin:/sbin:/bin`,
+    HOME: "/root",
+    LANG: "C.UTF-8",
+    TERM: lab.terminal === true ? (process.env["TERM"] ?? "linux") : "dumb",
+    ...ownEnvironment(),
+    UPLINKD_LAB_CACHE: cached(),
+    UPLINKD_LAB_KERNEL: lab.kernel,
+    UPLINKD_LAB_CABLES: String(cableCount(lab)),
+    ...lab.environment,
+  };
+  const command = lab.command.map(shellQuote).join(" ");
+  writeFileSync(
+    path.join(share, "job"),
+    `${shellAssignments(environment, "export ")}cd ${shellQuote(repository)}\nexec ${command}\n`,
+  );
+}
+
+/** UPLINKD_* settings of the caller hold inside as well. */
+function ownEnvironment(): Record<string, string> {
+  const own: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith("UPLINKD_") && value !== undefined) own[name] = value;
+  }
+  return own;
+}
+
+function shellAssignments(values: Readonly<Record<string, string>>, prefix: string): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${prefix}${name}=${shellQuote(value)}\n`)
+    .join("");
+}
+
+function shellQuote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function cableCount(lab: Lab): number {
+  return lab.cables ?? 2;
+}
+
+function nicModels(lab: Lab): NicModel[] {
+  const named = lab.nics ?? [];
+  return Array.from(
+    { length: cableCount(lab) },
+    (_, cable) => named[cable] ?? named.at(-1) ?? "virtio-net-pci",
+  );
+}
+
+function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[]): string[] {
+  const socket = (name: string) => path.join(folder, name);
+  const shareOptions = "security_model=none,multidevs=remap";
+  const arguments_ = [
+    ...accelerator,
+    ...["-smp", "2", "-m", String(lab.memoryMiB ?? 3072)],
+    ...["-nodefaults", "-display", "none", "-no-reboot"],
+    ...["-kernel", cached(`kernel-${lab.kernel}/vmlinux`)],
+    ...["-initrd", cached(`initramfs-${lab.kernel}/initramfs`)],
+    // Hardening and self-tests cost a third of the boot under TCG and change nothing that is tested here.
+    ...["-append", "console=ttyS0 panic=-1 quiet mitigations=off nokaslr cryptomgr.notests"],
+    ...["-virtfs", `local,path=/,mount_tag=rootfs,readonly=on,${shareOptions}`],
+    ...["-virtfs", `local,path=${socket("share")},mount_tag=lab,${shareOptions}`],
+    // The monitor's own socket, and a serial port of the guest that is connected to it.
+    ...["-chardev", `socket,id=monitor,path=${socket("monitor")},server=on,wait=off`],
+    ...["-mon", "chardev=monitor,mode=control"],
+    ...["-device", "virtio-serial-pci"],
+    ...["-chardev", `socket,id=qmp,path=${socket("monitor")},reconnect=1`],
+    ...["-device", "virtserialport,chardev=qmp,name=qmp"],
+  ];
+  if (lab.results !== undefined) {
+    arguments_.push("-virtfs", `local,path=${lab.results},mount_tag=results,${shareOptions}`);
+  }
+  for (const port of portNames(lab)) {
+    arguments_.push("-chardev", `socket,id=${port},path=${socket(port)}`);
+    arguments_.push("-device", `virtserialport,chardev=${port},name=${port}`);
+  }
+  arguments_.push("-serial", lab.terminal === true ? "stdio" : `file:${socket("console")}`);
+  for (const [cable, model] of nicModels(lab).entries()) {
+    // Two NICs on one hub are the two ends of one cable.
+    const ends = [
+      ["nic", model, "52:55"],
+      ["p", "virtio-net-pci", "52:56"],
+    ] as const;
+    for (const [end, device, prefix] of ends) {
+      arguments_.push("-netdev", `hubport,id=${end}hub${cable},hubid=${cable}`);
+      const mac = `${prefix}:00:00:00:0${cable}`;
+      arguments_.push(
+        "-device",
+        `${device},netdev=${end}hub${cable},id=${end}${cable},mac=${mac},romfile=`,
+      );
+    }
+  }
+  return arguments_;
+}
+
+function portNames(lab: Lab): readonly string[] {
+  return lab.terminal === true ? ["control"] : ["control", "out", "err"];
+}
+
+/** This side of the guest's serial ports: the command's two streams, and what the guest's init reports. */
+class Ports {
+  bootSeconds: number | undefined;
+  exitCode: number | undefined;
+  readonly #servers: net.Server[] = [];
+  readonly #sinks: Readonly<Record<string, (data: Buffer) => void>>;
+  readonly #folder: string;
+  #control = "";
+
+  constructor(folder: string, lab: Lab) {
+    this.#folder = folder;
+    this.#sinks = {
+      control: (data) => this.#readControl(data),
+      ...(lab.terminal === true
+        ? {}
+        : {
+            out: lab.stdout ?? ((data: Buffer) => process.stdout.write(data)),
+            err: lab.stderr ?? ((data: Buffer) => process.stderr.write(data)),
+          }),
+    };
+  }
+
+  async listen(): Promise<void> {
+    for (const [name, sink] of Object.entries(this.#sinks)) {
+      const server = net.createServer((socket) => {
+        socket.on("data", sink);
+        // QEMU goes away without a goodbye when it is killed.
+        socket.on("error", () => undefined);
+      });
+      this.#servers.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.on("error", reject);
+        server.listen(path.join(this.#folder, name), resolve);
+      });
+    }
+  }
+
+  close(): void {
+    for (const server of this.#servers) server.close();
+  }
+
+  #readControl(data: Buffer): void {
+    this.#control += data.toString("latin1");
+    const up = /^up ([0-9.]+) /m.exec(this.#control);
+    if (up?.[1] !== undefined) this.bootSeconds = Number(up[1]);
+    const exit = /^exit ([0-9]+)\n/m.exec(this.#control);
+    if (exit?.[1] !== undefined) this.exitCode = Number(exit[1]);
+  }
+}
+
+async function runQemu(
+  lab: Lab,
+  qemuArguments_: readonly string[],
+  { folder, ports }: { readonly folder: string; readonly ports: Ports },
+): Promise<Outcome> {
+  const terminal = lab.terminal === true;
+  const qemu = spawn("qemu-system-x86_64", qemuArguments_, {
+    stdio: [terminal ? "inherit" : "ignore", terminal ? "inherit" : "ignore", "pipe"],
+    // A Ctrl-C at the terminal comes to us, and we end QEMU ourselves.
+    detached: !terminal,
+  });
+  let complaints = "";
+  qemu.stderr?.on("data", (data: Buffer) => {
+    complaints += data.toString();
+  });
+  let why: string | undefined;
+  const end = (reason: string) => {
+    why ??= reason;
+    qemu.kill("SIGKILL");
+  };
+  const limitSeconds = lab.limitSeconds ?? 600;
+  const timers = terminal
+    ? []
+    : [
+        setTimeout(() => {
+          if (ports.bootSeconds === undefined) end(`not up within ${bootLimitSeconds} s`);
+        }, bootLimitSeconds * 1000),
+        setTimeout(
+          () => end(`the command did not end within ${limitSeconds} s`),
+          limitSeconds * 1000,
+        ),
+      ];
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const interrupt = (signal: NodeJS.Signals) => end(`ended by ${signal}`);
+  for (const signal of signals) process.on(signal, interrupt);
+  const qemuExit = await new Promise<string>((resolve) => {
+    qemu.on("error", (error) => resolve(error.message));
+    qemu.on("close", (code, signal) => resolve(`QEMU ended with ${signal ?? code}`));
+  });
+  for (const timer of timers) clearTimeout(timer);
+  for (const signal of signals) process.off(signal, interrupt);
+  // What QEMU sent last may still be on its way to us through the sockets.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  if (ports.exitCode !== undefined) {
+    return { kind: "ended", exitCode: ports.exitCode, bootSeconds: ports.bootSeconds ?? 0 };
+  }
+  if (terminal) return { kind: "ended", exitCode: 0, bootSeconds: ports.bootSeconds ?? 0 };
+  const console_ = readConsole(path.join(folder, "console"));
+  const said = /lab broken: (.*)/.exec(console_)?.[1];
+  return {
+    kind: "broken",
+    why: why ?? said ?? `the command never reported its end (${qemuExit})`,
+    console: `${console_}${complaints}`,
+  };
+}
+
+/** The end of the serial console's log, without SeaBIOS's terminal codes. */
+function readConsole(file: string): string {
+  if (!existsSync(file)) return "";
+  const text = readFileSync(file, "latin1").replaceAll("\r", "");
+  return text.slice(-4000).replaceAll(/[^\x20-\x7e\n]/g, "");
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      kernel: { type: "string", default: "6.1" },
+      cables: { type: "string", default: "2" },
+      nic: { type: "string", default: "virtio-net-pci" },
+      memory: { type: "string", default: "3072" },
+      limit: { type: "string", default: "600" },
+      results: { type: "string" },
+    },
+  });
+  const kernel = kernels.find((name) => name === values.kernel);
+  const nics = values.nic.split(",").filter((name): name is NicModel => name in nicModules);
+  const cables = Number(values.cables);
+  if (kernel === undefined || nics.length === 0 || positionals.length === 0 || !(cables <= 4)) {
+    process.stderr.write(
+      "usage: node test/lab/boot.ts [--kernel 6.1|6.12] [--cables 1..4] " +
+        "[--nic virtio-net-pci|e1000e|vmxnet3[,...]] [--memory MIB] [--limit SECONDS] " +
+        "[--results FOLDER] -- COMMAND [ARGUMENT...]\n",
+    );
+    return 2;
+  }
+  const outcome = await bootLab({
+    kernel,
+    nics,
+    cables,
+    memoryMiB: Number(values.memory),
+    limitSeconds: Number(values.limit),
+    command: positionals,
+    ...(values.results === undefined ? {} : { results: path.resolve(values.results) }),
+  });
+  return outcome.kind === "ended" ? outcome.exitCode : reportBroken(outcome);
+}
+
+if (import.meta.main) process.exitCode = await main();

@@ -1,0 +1,187 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import type { Explanation, ReleaseAnswer } from "../../src/control/api.ts";
+import type { UplinkEvent } from "../../src/model/event.ts";
+import type { Status } from "../../src/model/status.ts";
+import { runWithInput } from "./command.ts";
+import { until } from "./wait.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const CONFIG_DIR = "/run/uplinkd-test/etc";
+const STATE_DIR = "/run/uplinkd-test/state";
+export const RUN_DIR = "/run/uplinkd";
+
+export interface DaemonShape {
+  /** Text of uplinkd.yaml. */
+  readonly config?: string;
+  /** Texts of policies by name; by default those that the project ships. */
+  readonly policies?: Readonly<Record<string, string>>;
+  readonly observe?: boolean;
+  /** Keep the journal of the daemon before. */
+  readonly keepState?: boolean;
+}
+
+/** A real daemon in the lab, with the lab's own configuration and state. */
+export interface Daemon {
+  readonly pid: number;
+  readonly process: ChildProcess;
+  /** What it has logged so far. */
+  readonly log: () => string;
+  readonly status: () => Promise<Status>;
+  readonly explain: (domain: string) => Promise<Explanation>;
+  readonly events: () => Promise<readonly UplinkEvent[]>;
+  readonly release: () => Promise<ReleaseAnswer>;
+  readonly kill: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+  /** Writes a new uplinkd.yaml and has it read. */
+  readonly reconfigure: (config: string) => void;
+}
+
+/** Starts uplinkd and waits until its sockets answer. */
+export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
+  if (shape.keepState !== true) {
+    rmSync("/run/uplinkd-test", { recursive: true, force: true });
+    rmSync(RUN_DIR, { recursive: true, force: true });
+  }
+  for (const directory of [join(CONFIG_DIR, "policies"), STATE_DIR, RUN_DIR]) {
+    mkdirSync(directory, { recursive: true });
+  }
+  if (shape.config !== undefined) writeFileSync(join(CONFIG_DIR, "uplinkd.yaml"), shape.config);
+  const policies = shape.policies ?? shippedPolicies();
+  for (const [name, text] of Object.entries(policies)) {
+    writeFileSync(join(CONFIG_DIR, "policies", `${name}.yaml`), text);
+  }
+  const args = [
+    join(ROOT, "dist/uplinkd.mjs"),
+    ...["--config-dir", CONFIG_DIR, "--run-dir", RUN_DIR, "--state-dir", STATE_DIR],
+    ...(shape.observe === true ? ["--observe"] : []),
+  ];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    log += text;
+    if (process.env.UPLINKD_LAB_VERBOSE !== undefined) process.stderr.write(text);
+  });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  await until(
+    "uplinkd ready",
+    () => {
+      if (child.exitCode !== null) throw new Error(`uplinkd ended with ${child.exitCode}:\n${log}`);
+      return log.includes("<5>ready:");
+    },
+    30_000,
+  );
+  const signal = async (name: NodeJS.Signals) => {
+    child.kill(name);
+    await ended;
+  };
+  return {
+    pid: child.pid ?? 0,
+    process: child,
+    log: () => log,
+    status: () => ask<Status>("GET", "/v1/status"),
+    explain: (domain) => ask<Explanation>("GET", `/v1/explain/${domain}`),
+    events: async () => (await ask<{ events: UplinkEvent[] }>("GET", "/v1/events?since=0")).events,
+    release: () => ask<ReleaseAnswer>("POST", "/v1/release"),
+    kill: () => signal("SIGKILL"),
+    stop: () => signal("SIGTERM"),
+    reconfigure: (config) => {
+      writeFileSync(join(CONFIG_DIR, "uplinkd.yaml"), config);
+      child.kill("SIGHUP");
+    },
+  };
+}
+
+/** The policies of the project's policies/ folder. */
+function shippedPolicies(): Record<string, string> {
+  const names = ["gold", "silver", "bronze", "default"];
+  return Object.fromEntries(
+    names.map((name) => [name, readFileSync(join(ROOT, "policies", `${name}.yaml`), "utf8")]),
+  );
+}
+
+/** A call of the local API; rejects with the daemon's own message. */
+function ask<T>(method: string, path: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      { socketPath: join(RUN_DIR, "control.sock"), method, path },
+      (response) => {
+        let body = "";
+        response.setEncoding("utf8").on("data", (text: string) => {
+          body += text;
+        });
+        response.on("end", () => {
+          if (response.statusCode === 200) resolve(JSON.parse(body) as T);
+          else reject(new Error(`${method} ${path}: ${response.statusCode} ${body}`));
+        });
+      },
+    );
+    call.on("error", reject);
+    call.end();
+  });
+}
+
+export interface DomainShape {
+  readonly name: string;
+  readonly uuid?: string;
+  readonly macs: readonly string[];
+  readonly bridge?: string;
+  /** Children of `<uplink:network>`. */
+  readonly annotation?: string;
+}
+
+/** The XML that libvirt would hand to the hook for this domain. */
+export function domainXml(shape: DomainShape): string {
+  const uuid = shape.uuid ?? uuidOf(shape.name);
+  const metadata =
+    shape.annotation === undefined
+      ? ""
+      : `<metadata><uplink:network xmlns:uplink="urn:uplinkd:domain:1">${shape.annotation}</uplink:network></metadata>`;
+  const interfaces = shape.macs
+    .map(
+      (mac) =>
+        `<interface type='bridge'><mac address='${mac}'/><source bridge='${shape.bridge ?? "br0"}'/>\
+<model type='virtio'/></interface>`,
+    )
+    .join("");
+  return `<domain type='qemu'><name>${shape.name}</name><uuid>${uuid}</uuid>${metadata}\
+<devices>${interfaces}</devices></domain>`;
+}
+
+/** Calls the real hook script as libvirt does; returns its exit code by throwing on any but 0. */
+export function callHook(operation: string, subOperation: string, shape: DomainShape): string {
+  return runWithInput(
+    domainXml(shape),
+    join(ROOT, "hooks/qemu"),
+    shape.name,
+    operation,
+    subOperation,
+    "-",
+  );
+}
+
+/** Announces a stand-in's domain as libvirt's start does: when it returns, everything is in force. */
+export function startDomain(shape: DomainShape): void {
+  callHook("prepare", "begin", shape);
+  callHook("start", "begin", shape);
+  callHook("started", "begin", shape);
+}
+
+/** Announces its end. */
+export function stopDomain(shape: DomainShape): void {
+  callHook("stopped", "end", shape);
+  callHook("release", "end", shape);
+}
+
+function uuidOf(name: string): string {
+  const hex = Buffer.from(name.padEnd(16, ".")).toString("hex").slice(0, 32);
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join("-");
+}

@@ -1,0 +1,158 @@
+import { bridge, ip, readJson, run, tc } from "./command.ts";
+import { uplinkNames } from "./host.ts";
+import type { End } from "./meter.ts";
+
+/** The namespace that plays the network outside the host: bridge sbr with a port pN per cable. */
+export const switchNamespace = "switch";
+export const switchAddress = "10.9.0.254";
+export const switchAddress6 = "fd09::254";
+/** The network outside as an end of traffic. */
+export const outside: End = {
+  namespace: switchNamespace,
+  ipv4: switchAddress,
+  ipv6: switchAddress6,
+};
+
+/** MLD and IGMP snooping with a querier: groups then reach only the ports that asked for them. */
+export function snoop(on: boolean): void {
+  const value = on ? 1 : 0;
+  ip(
+    [
+      `link set sbr type bridge mcast_snooping ${value} mcast_querier ${value}` +
+        // Short intervals: a querier is trusted only after its first response interval has passed.
+        (on ? " mcast_query_response_interval 50 mcast_startup_query_interval 100" : ""),
+    ],
+    switchNamespace,
+  );
+}
+
+/** Groups that the switch has learned, with the port that asked for each. */
+export function readGroups(): readonly { readonly port: string; readonly group: string }[] {
+  interface Entry {
+    readonly mdb: readonly { readonly port: string; readonly grp: string }[];
+  }
+  return readJson<Entry>("bridge", "mdb show", switchNamespace).flatMap((entry) =>
+    entry.mdb.map(({ port, grp }) => ({ port, group: grp })),
+  );
+}
+
+/** Moves the last cables to a second switch, sbr2, joined to the first by a link. Half of them each. */
+export function splitInTwo(): void {
+  const ports = portNames();
+  const moved = ports.slice(Math.ceil(ports.length / 2));
+  ip(
+    [
+      "link add sbr2 type bridge",
+      "link add trunk1 type veth peer name trunk2",
+      "link set trunk1 master sbr up",
+      "link set trunk2 master sbr2 up",
+      ...moved.map((port) => `link set ${port} master sbr2`),
+      "link set sbr2 up",
+    ],
+    switchNamespace,
+  );
+}
+
+/**
+ * Makes a port swallow every frame, both ways, while its carrier stays: a switch port in STP's listening
+ * state, or a transceiver gone bad. Done before the bridge sees the frame, so it outlasts a pulled cable.
+ */
+export function stopForwarding(cable: number): void {
+  tc(
+    [
+      `qdisc add dev p${cable} clsact`,
+      `filter add dev p${cable} ingress pref 1 matchall action drop`,
+      `filter add dev p${cable} egress pref 1 matchall action drop`,
+    ],
+    switchNamespace,
+  );
+}
+
+export function forwardAgain(cable: number): void {
+  tc([`qdisc del dev p${cable} clsact`], switchNamespace);
+}
+
+/** Empties the switch's neighbour caches, so that the next frame needs a broadcast or multicast first. */
+export function forgetNeighbours(): void {
+  ip(["neigh flush all"], switchNamespace);
+}
+
+/** Empties the table of learned MAC addresses, so that the next frame to each is flooded. */
+export function forgetAddresses(): void {
+  bridge(["fdb flush dev sbr dynamic"], switchNamespace);
+}
+
+/** The port by which the switch last saw a MAC, "" for never. */
+export function learnedPort(mac: string): string {
+  interface Entry {
+    readonly mac: string;
+    readonly ifname: string;
+    readonly state?: string;
+  }
+  const entry = readJson<Entry>("bridge", "fdb show br sbr", switchNamespace).find(
+    (candidate) => candidate.mac === mac && candidate.state !== "permanent",
+  );
+  return entry?.ifname ?? "";
+}
+
+/** Frames that each of the switch's ports has received from the host, by port. */
+export function readReceived(): Map<string, { readonly bytes: number; readonly packets: number }> {
+  interface Entry {
+    readonly ifname: string;
+    readonly stats64: { readonly rx: { readonly bytes: number; readonly packets: number } };
+  }
+  const links = readJson<Entry>("ip", "-s link show", switchNamespace);
+  return new Map(links.map(({ ifname, stats64 }) => [ifname, stats64.rx]));
+}
+
+/** A LACP partner for the host's 802.3ad bond: the switch's ends in a bond of their own, on sbr. */
+export function joinInLag(): void {
+  ip(
+    [
+      "link add lag type bond mode 802.3ad miimon 100 lacp_rate fast",
+      ...portNames().flatMap((port) => [
+        `link set ${port} nomaster down`,
+        `link set ${port} master lag`,
+      ]),
+      "link set lag master sbr up",
+    ],
+    switchNamespace,
+  );
+}
+
+/** Brings the switch back to what the lab's init built. */
+export function resetSwitch(): void {
+  const links = readJson<{ readonly ifname: string }>("ip", "link show", switchNamespace);
+  const own = new Set(["lo", "sbr", ...portNames()]);
+  const foreign = links.filter(({ ifname }) => !own.has(ifname)).map(({ ifname }) => ifname);
+  // One end of a veth pair takes the other with it.
+  for (const link of foreign.filter((name) => name !== "trunk2")) {
+    ip([`link del ${link}`], switchNamespace);
+  }
+  const qdiscs = readJson<{ readonly kind: string; readonly dev: string }>(
+    "tc",
+    "qdisc show",
+    switchNamespace,
+  );
+  for (const { dev } of qdiscs.filter(({ kind }) => kind === "clsact")) {
+    tc([`qdisc del dev ${dev} clsact`], switchNamespace);
+  }
+  ip(
+    [
+      ...portNames().map((port) => `link set ${port} master sbr up`),
+      "link set sbr type bridge mcast_snooping 1 mcast_querier 0",
+    ],
+    switchNamespace,
+  );
+  forgetAddresses();
+  forgetNeighbours();
+}
+
+function portNames(): readonly string[] {
+  return uplinkNames().map((_, cable) => `p${cable}`);
+}
+
+/** Runs a program on the network outside the host. */
+export function runOutside(program: string, ...args: readonly string[]): string {
+  return run("ip", "netns", "exec", switchNamespace, program, ...args);
+}

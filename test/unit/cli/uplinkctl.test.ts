@@ -1,0 +1,303 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type ControlServer, listenControl } from "../../../src/control/server.ts";
+import { exampleStatus, FakeDaemon } from "../control/fake-daemon.ts";
+
+const command = fileURLToPath(new URL("../../../src/cli/uplinkctl.ts", import.meta.url));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe("uplinkctl", function () {
+  // Each test starts the real command, about 0.3 s on an idle machine.
+  this.timeout(20_000);
+  let directory: string;
+  let daemon: FakeDaemon;
+  let servers: ControlServer[];
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "uplinkd-cli-"));
+    daemon = new FakeDaemon();
+    servers = [];
+  });
+  afterEach(async () => {
+    for (const server of servers) await server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  async function serve(): Promise<void> {
+    for (const [name, access] of [
+      ["control.sock", "full"],
+      ["read.sock", "read"],
+    ] as const) {
+      servers.push(
+        await listenControl({
+          handlers: daemon,
+          access,
+          listen: { path: join(directory, name), mode: 0o600 },
+          onError: () => {},
+        }),
+      );
+    }
+  }
+
+  function start(args: readonly string[], environment: Record<string, string> = {}) {
+    return spawn(process.execPath, [command, ...args], {
+      env: { ...process.env, UPLINKD_RUN_DIR: directory, COLUMNS: "80", ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+
+  async function run(
+    args: readonly string[],
+    environment: Record<string, string> = {},
+  ): Promise<Outcome> {
+    const child = start(args, environment);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    assert.doesNotMatch(stdout + stderr, /^\s+at .*:\d+/m, "no stack reaches a person");
+    return { code, stdout, stderr };
+  }
+
+  it("shows status in 80 columns, without colour where there is no terminal", async () => {
+    await serve();
+    const { code, stdout, stderr } = await run(["status"]);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.ok(!stdout.includes("\u001b"));
+    for (const line of stdout.split("\n")) assert.ok(line.length <= 80, line);
+    assert.match(stdout, /^uplinkd 0\.1\.0, enforcing, libvirt up/);
+    assert.match(stdout, /^team bond0 \(active-backup\): degraded, active port eno1$/m);
+    assert.match(stdout, /^ {2}eno2 {4}no carrier/m);
+    assert.match(stdout, /^web1 +vnet0 +gold +high +eno2>eno1 +500mbit +850mbit +320mbit$/m);
+    assert.match(stdout, /batch: paused by uplinkd; resumes by itself/);
+    assert.match(stdout, /there is no policy 'brnze'/);
+  });
+
+  it("gives the daemon's own document with --json", async () => {
+    await serve();
+    const { code, stdout } = await run(["status", "--json"]);
+    assert.deepEqual([code, JSON.parse(stdout)], [0, exampleStatus]);
+  });
+
+  it("explains a domain", async () => {
+    await serve();
+    const { code, stdout } = await run(["explain", "web1"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /home is eno2: least used of eno1, eno2/);
+    assert.match(stdout, /policy gold: priority high/);
+    for (const line of stdout.split("\n")) assert.ok(line.length <= 80, line);
+    const json = await run(["explain", "web1", "--json"]);
+    assert.deepEqual(JSON.parse(json.stdout), daemon.explain("web1"));
+  });
+
+  it("suggests the domain that was meant and ends with 2", async () => {
+    await serve();
+    assert.deepEqual(await run(["explain", "wbe1"]), {
+      code: 2,
+      stdout: "",
+      stderr:
+        "uplinkctl: domain wbe1: there is no such domain that is running\n  did you mean 'web1'?\n",
+    });
+  });
+
+  it("suggests the command that was meant and ends with 2", async () => {
+    const { code, stderr } = await run(["statsu"]);
+    assert.equal(code, 2);
+    assert.match(stderr, /Did you mean status\?/);
+  });
+
+  for (const [name, args] of [
+    ["an unknown option", ["status", "--jsn"]],
+    ["a missing argument", ["explain"]],
+    ["one argument too many", ["status", "x"]],
+    ["a bad number", ["events", "--since", "-1"]],
+    ["no command", []],
+    ["a group without its command", ["policy"]],
+  ] as const) {
+    it(`ends with 2 for ${name}`, async () => {
+      const { code, stdout, stderr } = await run(args);
+      assert.equal(code, 2);
+      assert.equal(stdout, "");
+      assert.notEqual(stderr, "");
+    });
+  }
+
+  it("ends with 3 where no daemon is, and says how to get one", async () => {
+    const { code, stdout, stderr } = await run(["status"]);
+    assert.deepEqual([code, stdout], [3, ""]);
+    assert.match(stderr, /read\.sock: uplinkd is not running/);
+    assert.match(stderr, /systemctl start uplinkd/);
+  });
+
+  it("gives errors as JSON with --json", async () => {
+    const { code, stderr } = await run(["status", "--json"]);
+    assert.equal(code, 3);
+    assert.equal(JSON.parse(stderr).error.kind, "absent");
+  });
+
+  it("ends with 3 where something hangs up, and with 1 where it isn't uplinkd", async () => {
+    const replies = ["", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi!"];
+    const strange = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.end(replies.shift() ?? "");
+    });
+    await new Promise<void>((resolve) => strange.listen(join(directory, "read.sock"), resolve));
+    try {
+      assert.equal((await run(["status"])).code, 3);
+      const { code, stderr } = await run(["status"]);
+      assert.equal(code, 1);
+      assert.match(stderr, /the answer could not be read/);
+    } finally {
+      strange.close();
+    }
+  });
+
+  it("tells an error inside the daemon as such and ends with 1", async () => {
+    await serve();
+    daemon.status = () => {
+      throw new TypeError("x of undefined");
+    };
+    const { code, stderr } = await run(["status"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /an error inside the daemon/);
+  });
+
+  it("lists events, and those after a sequence as JSON", async () => {
+    await serve();
+    daemon.tell("uplink-lost", "eno2 has no carrier");
+    daemon.tell("domain-paused", "batch is paused");
+    const { stdout } = await run(["events"]);
+    assert.match(
+      stdout,
+      /^\S+ \S+ {2}notice {3}uplink-lost {2}eno2 has no carrier\n.*domain-paused/,
+    );
+    const { stdout: json } = await run(["events", "--since", "1", "--json"]);
+    assert.deepEqual(JSON.parse(json), { events: [daemon.log[1]], lastSequence: 2, missed: false });
+  });
+
+  it("follows events, also across a restart of the daemon", async () => {
+    await serve();
+    daemon.tell("a");
+    const child = start(["events", "--follow", "--json"]);
+    const ids: string[] = [];
+    let rest = "";
+    for await (const chunk of child.stdout) {
+      rest += chunk;
+      const lines = rest.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) ids.push(JSON.parse(line).id);
+      if (ids.length === 1) daemon.tell("b");
+      if (ids.length === 2) {
+        for (const server of servers.splice(0)) await server.close();
+        daemon = new FakeDaemon();
+        daemon.tell("after-restart");
+        await serve();
+      }
+      if (ids.length === 3) break;
+    }
+    child.kill();
+    assert.deepEqual(ids, ["a", "b", "after-restart"]);
+  });
+
+  it("ends quietly when its reader goes away", async () => {
+    await serve();
+    for (let n = 0; n < 3000; n++) daemon.tell("x", "y".repeat(100));
+    const child = start(["events"]);
+    let stderr = "";
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout.once("data", () => child.stdout.destroy());
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+
+  it("releases, and ends with 1 if something could not be put back", async () => {
+    await serve();
+    assert.deepEqual(await run(["release"]), {
+      code: 0,
+      stdout: "eno1: root qdisc removed\nreleased\n",
+      stderr: "",
+    });
+    daemon.release = () => ({
+      steps: [],
+      problems: [{ object: "eno1", message: "is gone", remedy: "" }],
+    });
+    const { code, stdout } = await run(["release"]);
+    assert.equal(code, 1);
+    assert.match(stdout, /not everything:\neno1: is gone/);
+  });
+
+  it("checks files as compilers do, and ends with 2 if one is wrong", async () => {
+    const good = join(directory, "gold.yaml");
+    const bad = join(directory, "uplinkd.yaml");
+    writeFileSync(good, "priority: high\n");
+    writeFileSync(bad, "teams: auto\nresyncc: 5s\n");
+    assert.deepEqual(await run(["policy", "check", good]), {
+      code: 0,
+      stdout: `${good}: policy ok\n`,
+      stderr: "",
+    });
+    const missing = join(directory, "none.yaml");
+    assert.deepEqual(await run(["policy", "check", good, bad, missing]), {
+      code: 2,
+      stdout: `${good}: policy ok\n`,
+      stderr: `${bad}:2:1: resyncc: unknown key; did you mean 'resync'?\n${missing}: there is no such file\n`,
+    });
+    const { code, stdout } = await run(["policy", "check", "--json", bad]);
+    assert.equal(code, 2);
+    const [check] = JSON.parse(stdout).files;
+    assert.deepEqual([check.ok, check.kind], [false, "config"]);
+    assert.deepEqual(
+      [check.errors[0].line, check.errors[0].column, check.errors[0].path],
+      [2, 1, "resyncc"],
+    );
+    assert.equal(check.errors[0].message, "unknown key; did you mean 'resync'?");
+  });
+
+  it("shows the configuration that holds, in words that it reads back", async () => {
+    mkdirSync(join(directory, "uplinkd.d"));
+    writeFileSync(join(directory, "uplinkd.yaml"), "teams: [{bond: bond0, headroom: 7%}]\n");
+    writeFileSync(join(directory, "uplinkd.d/a.yaml"), "resync: 1500ms\n");
+    const show = (...args: string[]) => run(["config", "show", "--dir", directory, ...args]);
+    const { stdout } = await show("--effective");
+    assert.match(stdout, /^ {4}headroom: 7%$/m);
+    assert.match(stdout, /^resync: 1500ms$/m);
+    const { config } = JSON.parse((await show("--json")).stdout);
+    const again = join(directory, "again");
+    mkdirSync(again);
+    writeFileSync(join(again, "uplinkd.yaml"), stdout);
+    const read = await run(["config", "show", "--json", "--dir", again]);
+    assert.deepEqual(JSON.parse(read.stdout).config, config);
+  });
+
+  it("shows mistakes of the configuration with their places", async () => {
+    writeFileSync(join(directory, "uplinkd.yaml"), "x: 1\n");
+    const { code, stderr } = await run(["config", "show", "--dir", directory]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^\/.*uplinkd\.yaml:1:1: x: unknown key; known: teams/);
+  });
+
+  it("has help with an example for every command", async () => {
+    for (const args of ["status", "explain", "events", "release", "policy check", "config show"]) {
+      const { code, stdout } = await run([...args.split(" "), "--help"]);
+      assert.equal(code, 0);
+      assert.match(stdout, new RegExp(`Examples?:\\n {2}uplinkctl ${args}`));
+    }
+  });
+});

@@ -1,0 +1,171 @@
+/** A daemon with a fixed status, for tests of the API and of uplinkctl: it implements the interface that we own. */
+import type { ControlHandlers, Explanation, ReleaseAnswer } from "../../../src/control/api.ts";
+import type { UplinkEvent } from "../../../src/model/event.ts";
+import { FALLBACK_POLICY } from "../../../src/model/policy.ts";
+import type { DomainStatus, Status, VnicStatus } from "../../../src/model/status.ts";
+
+const vnic: VnicStatus = {
+  mac: "52:54:00:00:00:01",
+  tap: "vnet0",
+  team: "bond0",
+  policy: "gold",
+  priority: "high",
+  home: "eno2",
+  via: "eno1",
+  classId: "7570:10",
+  reservationBitsPerSecond: 500e6,
+  limitBitsPerSecond: null,
+  shares: 200,
+  grantedBitsPerSecond: 500e6,
+  expectedBitsPerSecond: 850e6,
+  sentBitsPerSecond: 320e6,
+  drops: 0,
+  survivesOneLoss: true,
+  unshapedReason: null,
+};
+
+const web1: DomainStatus = {
+  name: "web1",
+  phase: "running",
+  action: "none",
+  pausedByUs: false,
+  vnics: [vnic],
+  problems: [],
+};
+
+const batch: DomainStatus = {
+  name: "batch",
+  phase: "paused",
+  action: "pause",
+  pausedByUs: true,
+  vnics: [
+    {
+      ...vnic,
+      mac: "52:54:00:00:00:02",
+      policy: "bronze",
+      priority: "low",
+      home: "eno1",
+      reservationBitsPerSecond: 0,
+      grantedBitsPerSecond: 100e3,
+      expectedBitsPerSecond: 50e6,
+      sentBitsPerSecond: null,
+      survivesOneLoss: false,
+    },
+  ],
+  problems: [
+    { object: "domain batch", message: "there is no policy 'brnze'", remedy: "known: bronze" },
+  ],
+};
+
+export const exampleStatus: Status = {
+  daemon: {
+    version: "0.1.0",
+    pid: 4711,
+    startedAtMs: 1_700_000_000_000,
+    mode: "enforcing",
+    libvirt: "up",
+    lastResyncMs: 1_700_000_100_000,
+  },
+  teams: [
+    {
+      name: "bond0",
+      bond: "bond0",
+      mode: "active-backup",
+      condition: "degraded",
+      activePort: "eno1",
+      uplinks: [
+        {
+          name: "eno1",
+          usable: true,
+          carrier: true,
+          speedBitsPerSecond: 1e9,
+          capacityBitsPerSecond: 950e6,
+          committedBitsPerSecond: 510e6,
+          sentBitsPerSecond: 400e6,
+          reason: "",
+        },
+        {
+          name: "eno2",
+          usable: false,
+          carrier: false,
+          speedBitsPerSecond: 1e9,
+          capacityBitsPerSecond: 0,
+          committedBitsPerSecond: 0,
+          sentBitsPerSecond: null,
+          reason: "no carrier",
+        },
+      ],
+      reasons: ["eno2 has no carrier"],
+      conflicts: [],
+    },
+  ],
+  domains: [web1, batch],
+  problems: [],
+  drift: [],
+};
+
+export class FakeDaemon implements ControlHandlers {
+  releases = 0;
+  statusDocument: Status = exampleStatus;
+  readonly log: UplinkEvent[] = [];
+  readonly listeners = new Set<(event: UplinkEvent) => void>();
+
+  status(): Status {
+    return this.statusDocument;
+  }
+
+  domainNames(): readonly string[] {
+    return this.statusDocument.domains.map((domain) => domain.name);
+  }
+
+  explain(name: string): Explanation | null {
+    const domain = this.statusDocument.domains.find((each) => each.name === name);
+    if (domain === undefined) return null;
+    return {
+      domain,
+      reasons: ["nothing has to be done: it fits"],
+      vnics: domain.vnics.map((each) => ({
+        mac: each.mac,
+        policy: { ...FALLBACK_POLICY, policy: each.policy, priority: each.priority },
+        reasons: ["home is eno2: least used of eno1, eno2"],
+        classes: [
+          { uplink: "eno1", reservationBitsPerSecond: 500e6, limitBitsPerSecond: 950e6 },
+          { uplink: "eno2", reservationBitsPerSecond: 500e6, limitBitsPerSecond: 950e6 },
+        ],
+      })),
+      teams: [{ name: "bond0", reasons: ["eno2 has no carrier"] }],
+    };
+  }
+
+  events(sinceSequence: number) {
+    return {
+      events: this.log.filter((event) => event.sequence > sinceSequence),
+      lastSequence: this.log.at(-1)?.sequence ?? 0,
+      missed: false,
+    };
+  }
+
+  followEvents(listener: (event: UplinkEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  release(): ReleaseAnswer | Promise<ReleaseAnswer> {
+    this.releases++;
+    return { steps: ["eno1: root qdisc removed"], problems: [] };
+  }
+
+  /** Something happens. */
+  tell(id: string, message = `${id} happened`): void {
+    const event: UplinkEvent = {
+      sequence: (this.log.at(-1)?.sequence ?? 0) + 1,
+      atMs: 1_700_000_000_000,
+      severity: "notice",
+      id,
+      message,
+      fields: {},
+    };
+    this.log.push(event);
+    for (const listener of this.listeners) listener(event);
+  }
+}

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { UnknownFilter } from "../../../src/model/kernel.ts";
+import type { Mac } from "../../../src/model/mac.ts";
+import { parseUplinkActions } from "../../../src/netlink/action.ts";
+import { parseClass } from "../../../src/netlink/class.ts";
+import { type Filter, parseFilter, setFilterMessage } from "../../../src/netlink/filter.ts";
+import {
+  type FilterObject,
+  filtersOf,
+  isOurPlace,
+  objectsOf,
+} from "../../../src/netlink/filter-object.ts";
+import { parseLink } from "../../../src/netlink/link.ts";
+import { parseMessages } from "../../../src/netlink/message.ts";
+import { parseQdisc } from "../../../src/netlink/qdisc.ts";
+import { messageOf, messageOfBytes, survives } from "./fixture.ts";
+import { ACTIONS, CLASSES, FILTERS, LINKS, QDISCS, REQUESTS } from "./golden.ts";
+
+const NIC0 = 2;
+const BOND0 = 6;
+const MAC = "52:54:00:00:00:01" as Mac;
+const ACTION = 0x70000011;
+
+const CATCH_ALL = { kind: "catch-all", device: "bond0", minor: 0xfff0 } as const;
+const VNIC = {
+  kind: "vnic",
+  device: "bond0",
+  mac: MAC,
+  handle: 1,
+  minor: 0x11,
+  actionIndex: ACTION,
+} as const;
+const REPORTS = { kind: "reports", device: "bond0" } as const;
+const REFLECTION = { kind: "reflection", device: "nic0", mac: MAC, handle: 1 } as const;
+const REDIRECT = { ...REFLECTION, kind: "redirect", toIfindex: BOND0 } as const;
+
+describe("filters", () => {
+  it("mean what tc's own commands mean", () => {
+    for (const [object, hex, ifindex] of [
+      [CATCH_ALL, REQUESTS.catchAll, BOND0],
+      [VNIC, REQUESTS.vnic, BOND0],
+      [REFLECTION, REQUESTS.reflection, NIC0],
+      [REDIRECT, REQUESTS.redirect, NIC0],
+    ] as const) {
+      // A request may leave the handle to the kernel: matchall's is then 1.
+      assert.deepEqual(meaningOf(hex), { ...filtersOf(object, ifindex)[0], handle: 0 });
+    }
+    for (const [index, hex] of [REQUESTS.reportsIgmp, REQUESTS.reportsMld].entries()) {
+      assert.deepEqual(meaningOf(hex), { ...filtersOf(REPORTS, BOND0)[index], handle: 0 });
+    }
+  });
+
+  it("are recognised in a dump of the kernel", () => {
+    const filters = FILTERS.map((hex) => parseFilter(messageOf(hex))).filter((f) => f !== null);
+    // These were made by tc, which leaves the nodes' numbers of u32 to the kernel: 800 and 801.
+    const numbered = filters.map((f) =>
+      f.match.kind === "u32" ? { ...f, handle: f.handle - 0x7ff } : f,
+    );
+    const objects = objectsOf(numbered, "bond0");
+    assert.deepEqual(new Set(objects), new Set([CATCH_ALL, VNIC, REPORTS]));
+    assert.equal(
+      objectsOf(filters, "bond0").find((o) => o.kind === "reports"),
+      undefined,
+    );
+  });
+
+  it("come back from their own requests, whatever the fields", () => {
+    fc.assert(
+      fc.property(filterObject, (object) => {
+        const filters = filtersOf(object, NIC0).map((f) =>
+          parseFilter(messageOfBytes(setFilterMessage(f))),
+        );
+        assert.ok(filters.every((f) => f !== null && isOurPlace(f)));
+        assert.deepEqual(objectsOf(filters as Filter[], object.device), [object]);
+      }),
+    );
+  });
+
+  it("of any other shape at our priorities are unknown, and can be deleted as such", () => {
+    const [filter] = filtersOf(VNIC, BOND0);
+    assert.ok(filter !== undefined);
+    const unknown: UnknownFilter = {
+      kind: "unknown-filter",
+      device: "bond0",
+      hook: "egress",
+      priority: 7571,
+      protocol: 3,
+      handle: 1,
+      filterKind: "flower",
+    };
+    const foreign: Filter[] = [
+      { ...filter, actions: [] },
+      { ...filter, actions: filter.actions.toReversed() },
+      { ...filter, actions: [...filter.actions, { kind: "gact", control: 2 }] },
+      { ...filter, protocol: 0x0800 },
+      { ...filter, match: { kind: "other", classifier: "flower" }, actions: [] },
+    ];
+    for (const one of foreign) {
+      assert.deepEqual(objectsOf([one], "bond0"), [{ ...unknown, protocol: one.protocol }]);
+    }
+    const bpf: Filter = { ...filter, match: { kind: "other", classifier: "bpf" }, actions: [] };
+    assert.deepEqual(objectsOf([bpf], "bond0"), [{ ...unknown, handle: 0, filterKind: "bpf" }]);
+  });
+
+  it("for a MAC that has one already are unknown: they would hide behind its key", () => {
+    const [first, second] = [VNIC, { ...VNIC, handle: 9 }].flatMap((o) => filtersOf(o, BOND0));
+    assert.ok(first !== undefined && second !== undefined);
+    assert.deepEqual(
+      objectsOf([first, second], "bond0").map((o) => o.kind),
+      ["vnic", "unknown-filter"],
+    );
+  });
+
+  it("of which a node is missing or too many are unknown as a whole", () => {
+    const [igmp, mld] = filtersOf(REPORTS, BOND0);
+    assert.ok(igmp !== undefined && mld !== undefined);
+    for (const filters of [[igmp], [igmp, mld, { ...mld, handle: 3 }], [mld, igmp, igmp]]) {
+      const [object] = objectsOf(filters, "bond0");
+      assert.equal(object?.kind, "unknown-filter");
+      assert.equal(object?.kind === "unknown-filter" && object.handle, 0);
+    }
+  });
+});
+
+describe("decoders", () => {
+  it("throw nothing but NetlinkError, whatever is done to the kernel's bytes", () => {
+    const golden = [...LINKS, ...QDISCS, ...CLASSES, ...FILTERS, ...ACTIONS];
+    const changes = fc.array(fc.tuple(fc.nat(1600), fc.nat(255)), { maxLength: 12 });
+    fc.assert(
+      fc.property(fc.constantFrom(...golden), changes, fc.nat(1600), (hex, edits, cut) => {
+        const bytes = Uint8Array.from(Buffer.from(hex, "hex"));
+        for (const [at, value] of edits) bytes[16 + (at % (bytes.length - 16))] = value;
+        const body = bytes.subarray(16, Math.max(16, bytes.length - (cut % 64)));
+        for (const type of [16, 17, 36, 40, 44, 48, 50]) {
+          const message = { type, flags: 0, sequence: 1, portId: 0, body };
+          survives(() => parseLink(message));
+          survives(() => parseQdisc(message));
+          survives(() => parseClass(message));
+          survives(() =>
+            objectsOf(
+              [parseFilter(message)].filter((f) => f !== null),
+              "x",
+            ),
+          );
+          survives(() => parseUplinkActions(message));
+        }
+        survives(() => [...parseMessages(bytes)]);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+const mac = fc
+  .uint8Array({ minLength: 6, maxLength: 6 })
+  .map((b) => Array.from(b, (x) => x.toString(16).padStart(2, "0")).join(":") as Mac);
+const minor = fc.integer({ min: 1, max: 0xffff });
+const handle = fc.integer({ min: 1, max: 0x7fffffff });
+const device = fc.constant("nic0");
+const plain = { noNullPrototype: true } as const;
+const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
+  fc.record({ kind: fc.constant("catch-all"), device, minor }, plain),
+  fc.record(
+    {
+      kind: fc.constant("vnic"),
+      device,
+      mac,
+      handle,
+      minor,
+      actionIndex: fc.integer({ min: 0x70000000, max: 0x7fffffff }),
+    },
+    plain,
+  ),
+  fc.record({ kind: fc.constant("reports"), device }, plain),
+  fc.record({ kind: fc.constant("reflection"), device, mac, handle }, plain),
+  fc.record({ kind: fc.constant("redirect"), device, mac, handle, toIfindex: minor }, plain),
+  fc.record(
+    {
+      kind: fc.constant("control"),
+      device,
+      protocol: fc.constantFrom("lacp", "lldp", "stp"),
+      minor,
+    },
+    plain,
+  ),
+  fc.record({ kind: fc.constant("queue-reset"), device }, plain),
+);
+
+/** A request read as if the kernel had told it; its handle is left out of the comparison. */
+function meaningOf(hex: string): object {
+  const message = messageOf(hex);
+  // parseFilter leaves out what has no handle: requests may, filters don't.
+  const bytes = Buffer.from(message.body);
+  bytes.writeUInt32LE(0x80000001, 8);
+  const filter = parseFilter({ ...message, body: bytes });
+  assert.ok(filter !== null);
+  const actions = filter.actions.map((action) =>
+    action.kind === "skbedit" && action.index !== 0 ? { ...action, control: 0 } : action,
+  );
+  return { ...filter, actions, handle: 0 };
+}

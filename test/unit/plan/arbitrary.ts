@@ -1,0 +1,122 @@
+/** Generated worlds for properties: 2 to 4 uplinks of unequal speed, up to 30 vNICs, some lost, held, drained. */
+import fc from "fast-check";
+import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
+import type { World } from "../../../src/model/world.ts";
+import { buildWorld, GBIT, MBIT, NOW, type WorldSpec } from "../world.ts";
+
+const SPEEDS = [100 * MBIT, 1 * GBIT, 10 * GBIT, 25 * GBIT];
+
+const uplinkNames = ["eno1", "eno2", "eno3", "eno4"] as const;
+
+const rate = fc.oneof(
+  fc.constant(0),
+  fc.integer({ min: 0, max: 5000 }).map((mbit) => mbit * MBIT),
+  fc.integer({ min: 1, max: 2_000_000_000 }),
+);
+
+function uplinks(count: number) {
+  return fc.tuple(
+    ...uplinkNames.slice(0, count).map((name) =>
+      fc.record({
+        name: fc.constant(name as string),
+        speedBitsPerSecond: fc.constantFrom(...SPEEDS),
+        txQueues: fc.constantFrom(1, 4),
+        state: fc.constantFrom("up", "up", "up", "up", "lost", "drained", "held"),
+      }),
+    ),
+  );
+}
+
+const vnic = fc.record({
+  priority: fc.constantFrom(...PRIORITIES),
+  reservation: rate,
+  limitAbove: fc.option(rate),
+  shares: fc.constantFrom(25, 100, 200, 1000),
+  action: fc.constantFrom(...FAILOVER_ACTIONS),
+  prefer: fc.option(fc.constantFrom(...uplinkNames)),
+  apart: fc.option(fc.integer({ min: 0, max: 5 })),
+  demand: fc.option(rate),
+  home: fc.option(fc.constantFrom(...uplinkNames)),
+});
+
+const domain = fc.record({
+  phase: fc.constantFrom("running", "running", "running", "paused", "starting"),
+  held: fc.boolean(),
+  vnics: fc.array(vnic, { minLength: 1, maxLength: 2 }),
+});
+
+/** Specifications of worlds; with `whole`, nothing is lost. */
+export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
+  return fc
+    .integer({ min: 2, max: 4 })
+    .chain((count) =>
+      fc.record({
+        uplinks: uplinks(count),
+        domains: fc.array(domain, { maxLength: 20 }),
+        headroom: fc.constantFrom(0, 0.05),
+        floor: fc.constantFrom(0, 64_000, 1 * MBIT),
+        host: fc.constantFrom(0, 10 * MBIT, 100 * MBIT),
+        hostDemand: fc.option(rate, { nil: undefined }),
+        active: fc.integer({ min: 0, max: count - 1 }),
+      }),
+    )
+    .map(({ uplinks: links, domains, headroom, floor, host, hostDemand, active }) => ({
+      uplinks: links.map(({ state, ...link }) => ({
+        ...link,
+        ...(whole ? {} : stateOf(state)),
+      })),
+      active: uplinkNames[active] ?? null,
+      config: {
+        headroom,
+        floorBitsPerSecond: floor,
+        host: {
+          reservationBitsPerSecond: host,
+          limitBitsPerSecond: null,
+          shares: 100,
+          priority: "normal" as const,
+        },
+      },
+      ...(hostDemand === undefined ? {} : { hostDemand }),
+      domains: domains.map((entry, index) => ({
+        name: `vm${index}`,
+        phase: entry.phase as "running",
+        held: entry.held,
+        vnics: entry.vnics.map((spec) => ({
+          priority: spec.priority,
+          bandwidth: {
+            reservationBitsPerSecond: spec.reservation,
+            limitBitsPerSecond:
+              spec.limitAbove === null ? null : spec.reservation + spec.limitAbove + 8,
+            shares: spec.shares,
+          },
+          placement: {
+            prefer: spec.prefer === null ? [] : [spec.prefer],
+            apart: spec.apart === null ? [] : [`vm${spec.apart}`],
+          },
+          failover: { action: spec.action },
+          demand: spec.demand,
+          latched: whole ? null : spec.demand,
+          ...(spec.home === null || !links.some((link) => link.name === spec.home)
+            ? {}
+            : { home: spec.home }),
+        })),
+      })),
+    }));
+}
+
+function stateOf(state: string) {
+  switch (state) {
+    case "lost":
+      return { carrier: false, bondUp: false, lostAtMs: NOW - 60_000 };
+    case "held":
+      return { lostAtMs: NOW - 60_000, returnedAtMs: NOW - 1000 };
+    case "drained":
+      return { drained: true };
+    default:
+      return {};
+  }
+}
+
+export function worlds(whole = false): fc.Arbitrary<World> {
+  return worldSpecs(whole).map(buildWorld);
+}

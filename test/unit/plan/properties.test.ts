@@ -1,0 +1,378 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { diffKernel } from "../../../src/diff/diff.ts";
+import { DEFAULT_MINOR, type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
+import type { Plan } from "../../../src/model/plan.ts";
+import { PRIORITIES } from "../../../src/model/policy.ts";
+import type { World } from "../../../src/model/world.ts";
+import { applied, planLosses, withLoss } from "../../../src/plan/loss.ts";
+import { planWorld } from "../../../src/plan/plan.ts";
+import { NOW } from "../world.ts";
+import { worlds } from "./arbitrary.ts";
+
+const RUNS = { numRuns: 300 };
+
+/** The sum of rates of an uplink's host class and of the vNICs that `carries` says it carries. */
+function sumOn(
+  kernel: KernelMap,
+  plan: Plan,
+  uplink: string,
+  carries: (via: string | null) => boolean,
+) {
+  const host = kernel.get(kernelKey(classAt(uplink, DEFAULT_MINOR)));
+  let sum = host?.kind === "class" ? host.rateBitsPerSecond : 0;
+  for (const vnic of plan.vnics) {
+    if (!carries(vnic.via)) continue;
+    sum += vnic.classes.find((grant) => grant.uplink === uplink)?.reservationBitsPerSecond ?? 0;
+  }
+  return sum;
+}
+
+function classAt(device: string, minor: number) {
+  return { kind: "class", device, minor } as unknown as Parameters<typeof kernelKey>[0];
+}
+
+/** The kernel's map without what a plan only holds while it is to change. */
+function standing(kernel: KernelMap) {
+  return [...kernel].filter(([, object]) => object.kind !== "active-port");
+}
+
+/** Our pauses as the daemon records them. */
+function carryOut(world: World, plan: Plan): World {
+  const actions = new Map(plan.domains.map((domain) => [domain.domain, domain]));
+  return {
+    ...world,
+    domains: world.domains.map((domain) => {
+      const wish = actions.get(domain.name);
+      if (wish?.action === "resume") return { ...domain, phase: "running", pausedByUs: null };
+      if (wish?.action !== "pause" || wish.dueAtMs > world.nowMs || domain.pausedByUs !== null)
+        return domain;
+      const demands = domain.vnics.flatMap((vnic) =>
+        vnic.latchedDemandBitsPerSecond === null
+          ? []
+          : [[vnic.mac, vnic.latchedDemandBitsPerSecond] as const],
+      );
+      return {
+        ...domain,
+        phase: "paused",
+        pausedByUs: {
+          domain: domain.name,
+          uuid: domain.uuid,
+          sinceMs: world.nowMs,
+          reason: "",
+          demandBitsPerSecond: Object.fromEntries(demands),
+        },
+        // What is paused sends nothing.
+        vnics: domain.vnics.map((vnic) => ({ ...vnic, demandBitsPerSecond: 0 })),
+      };
+    }),
+  };
+}
+
+function pausedIn(world: World): string[] {
+  return world.domains.filter((domain) => domain.pausedByUs !== null).map((domain) => domain.name);
+}
+
+describe("any plan", () => {
+  it("grants at most the capacity, now and with the daemon dead after any single loss", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        const usable = plan.teams[0]?.uplinks.filter((uplink) => uplink.usable) ?? [];
+        for (const { name, capacityBitsPerSecond } of usable) {
+          const now = sumOn(plan.kernel, plan, name, (via) => via === name);
+          assert.ok(now <= capacityBitsPerSecond, `${name} carries ${now}`);
+          for (const lost of usable) {
+            if (lost.name === name) continue;
+            const after = sumOn(
+              plan.kernel,
+              plan,
+              name,
+              (via) => via === name || via === lost.name,
+            );
+            assert.ok(
+              after <= capacityBitsPerSecond,
+              `${name} carries ${after} without ${lost.name}`,
+            );
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("grants at most the capacity after each single loss once the plan for it is applied", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const { losses } = planLosses(world, planWorld(world));
+        for (const { plan } of losses) {
+          for (const { name, usable, capacityBitsPerSecond } of plan.teams[0]?.uplinks ?? []) {
+            if (!usable) continue;
+            assert.ok(
+              sumOn(plan.kernel, plan, name, (via) => via === name) <= capacityBitsPerSecond,
+            );
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("keeps no lower priority above its floor while it cuts a higher one's reservation", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        const reservations = new Map(
+          world.domains.flatMap((domain) =>
+            domain.vnics.map(
+              (vnic) => [vnic.mac, vnic.policy.bandwidth.reservationBitsPerSecond] as const,
+            ),
+          ),
+        );
+        const floor = Math.max(8, world.teams[0]?.config.floorBitsPerSecond ?? 0);
+        const silent = new Set(
+          plan.domains
+            .filter((domain) => domain.action === "discard")
+            .map((domain) => domain.domain),
+        );
+        for (const cut of plan.vnics) {
+          const rate = rateOf(cut);
+          if (rate === null || silent.has(cut.domain)) continue;
+          // Whole bytes, and a byte for each class.
+          if (rate + 8 * (plan.vnics.length + 2) >= (reservations.get(cut.mac) ?? 0)) continue;
+          for (const other of plan.vnics) {
+            if (other.via !== cut.via) continue;
+            if (PRIORITIES.indexOf(other.priority) <= PRIORITIES.indexOf(cut.priority)) continue;
+            assert.ok((rateOf(other) ?? 0) <= floor, `${other.mac} keeps ${rateOf(other)}`);
+          }
+        }
+      }),
+      RUNS,
+    );
+
+    function rateOf({ via, classes }: Plan["vnics"][number]): number | null {
+      return classes.find((grant) => grant.uplink === via)?.reservationBitsPerSecond ?? null;
+    }
+  });
+
+  it("expects no more on an uplink than its capacity, and no more for a vNIC than its limit", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        for (const { name, capacityBitsPerSecond } of plan.teams[0]?.uplinks ?? []) {
+          const there = plan.vnics.filter((vnic) => vnic.via === name);
+          const sum = there.reduce((total, vnic) => total + vnic.expectedBitsPerSecond, 0);
+          assert.ok(sum <= capacityBitsPerSecond);
+        }
+        for (const vnic of plan.vnics) {
+          const grant = vnic.classes.find(({ uplink }) => uplink === vnic.via);
+          assert.ok(vnic.expectedBitsPerSecond < (grant?.limitBitsPerSecond ?? 0) + 8);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("is the same for the same world", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const first = planWorld(world);
+        const second = planWorld(structuredClone(world));
+        assert.deepEqual(second, first);
+        assert.deepEqual([...second.kernel], [...first.kernel]);
+      }),
+      RUNS,
+    );
+  });
+
+  it("is a fixed point: applied and planned again, it has nothing to change", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        const after = applied(world, plan);
+        const again = planWorld(after);
+        assert.deepEqual(standing(again.kernel), standing(plan.kernel));
+        assert.deepEqual(diffKernel(after.kernel, again.kernel), []);
+      }),
+      RUNS,
+    );
+  });
+
+  it("doesn't depend on the order in which the kernel's objects are found", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const after = applied(world, planWorld(world));
+        const reversed = { ...after, kernel: new Map([...after.kernel].reverse()) };
+        assert.deepEqual(planWorld(reversed), planWorld(after));
+      }),
+      RUNS,
+    );
+  });
+
+  it("gives every filter's class on every uplink, and the default class everywhere", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => assertWhole(planWorld(world).kernel)),
+      RUNS,
+    );
+  });
+});
+
+describe("the plan for a loss", () => {
+  it("moves only what the lost uplink carried, and leaves every home where it is", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        const { losses } = planLosses(world, plan);
+        for (const loss of losses) {
+          // With no other left, one that waits is taken, and that is another question.
+          if (plan.teams[0]?.uplinks.filter((uplink) => uplink.usable).length === 1) continue;
+          for (const vnic of loss.plan.vnics) {
+            const before = plan.vnics.find((candidate) => candidate.mac === vnic.mac);
+            if (before === undefined) continue;
+            assert.equal(vnic.home, before.home);
+            if (before.via === before.home && before.via !== loss.uplink)
+              assert.equal(vnic.via, before.via);
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("brings everything back home once the uplink is back and past its hold-down", () => {
+    fc.assert(
+      fc.property(worlds(true), fc.constantFrom("eno1", "eno2"), (world, lost) => {
+        const whole = applied(world, planWorld(world));
+        const degraded = withLoss(whole, "bond0", [lost]);
+        const after = applied(degraded, planWorld(degraded));
+        const back: World = {
+          ...after,
+          teams: after.teams.map((team) => ({ ...team, uplinks: whole.teams[0]?.uplinks ?? [] })),
+        };
+        for (const vnic of planWorld(back).vnics) {
+          const home = planWorld(whole).vnics.find(({ mac }) => mac === vnic.mac)?.home;
+          assert.equal(vnic.via, home);
+        }
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("pauses", () => {
+  it("don't flap: what is paused by a plan is kept paused by the next ones, and nobody follows", () => {
+    fc.assert(
+      fc.property(worlds(true), fc.constantFrom("eno1", "eno2"), (world, lost) => {
+        const whole = applied(world, planWorld(world));
+        let now: World = { ...withLoss(whole, "bond0", [lost]), nowMs: NOW + 10_000 };
+        now = carryOut(applied(now, planWorld(now)), planWorld(now));
+        const paused = pausedIn(now);
+        for (let round = 1; round <= 3; round += 1) {
+          now = { ...now, nowMs: NOW + 10_000 + round * 1000 };
+          const plan = planWorld(now);
+          now = carryOut(applied(now, plan), plan);
+          assert.deepEqual(pausedIn(now), paused);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("end all when the team is whole again", () => {
+    fc.assert(
+      fc.property(worlds(true), (world) => {
+        const whole = applied(world, planWorld(world));
+        const degraded: World = { ...withLoss(whole, "bond0", ["eno1"]), nowMs: NOW + 10_000 };
+        const plan = planWorld(degraded);
+        const paused = carryOut(applied(degraded, plan), plan);
+        const back = { ...paused, teams: whole.teams };
+        assert.deepEqual(pausedIn(carryOut(back, planWorld(back))), []);
+      }),
+      RUNS,
+    );
+  });
+});
+
+describe("the steps of a diff", () => {
+  it("lead from one plan's kernel exactly to another's, and keep classes under filters on the way", () => {
+    fc.assert(
+      fc.property(worlds(), worlds(), (one, other) => {
+        const present = planWorld(one).kernel;
+        const desired = planWorld(other).kernel;
+        const shared = devicesOf(present).filter((device) => desired.has(`htb ${device}`));
+        const kernel = new Map(present);
+        for (const step of diffKernel(present, desired)) {
+          applyStep(kernel, step);
+          assertWhole(kernel, shared);
+        }
+        const unmarked = new Set(["clsact", "promiscuity", "port-queue", "active-port"]);
+        for (const [key, object] of kernel) {
+          if (!unmarked.has(object.kind)) assert.deepEqual(desired.get(key), object, key);
+        }
+        for (const key of desired.keys()) assert.ok(kernel.has(key), key);
+      }),
+      RUNS,
+    );
+  });
+
+  it("install from nothing without a filter that names a class or a queue id before it stands", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const desired = planWorld(world).kernel;
+        const kernel = new Map();
+        for (const step of diffKernel(kernel, desired)) {
+          applyStep(kernel, step);
+          assertWhole(kernel);
+        }
+        assert.deepEqual(new Map([...kernel].sort()), new Map([...desired].sort()));
+      }),
+      RUNS,
+    );
+  });
+});
+
+/** What the kernel does with a step, deletions with all that hangs below included. */
+function applyStep(
+  kernel: Map<string, Parameters<typeof kernelKey>[0]>,
+  step: ReturnType<typeof diffKernel>[number],
+): void {
+  const key = kernelKey(step.object);
+  assert.equal(kernel.has(key), step.op !== "add", `${step.op} ${key}`);
+  if (step.op !== "delete") {
+    kernel.set(key, step.object);
+    return;
+  }
+  kernel.delete(key);
+  const { object } = step;
+  for (const [other, found] of kernel) {
+    const below =
+      (object.kind === "htb" &&
+        (found.kind === "class" || found.kind === "leaf") &&
+        found.device === object.device) ||
+      (object.kind === "class" &&
+        found.kind === "leaf" &&
+        found.device === object.device &&
+        found.minor === object.minor);
+    if (below) kernel.delete(other);
+  }
+}
+
+function devicesOf(kernel: KernelMap): string[] {
+  return [...kernel.values()].flatMap((object) => (object.kind === "htb" ? [object.device] : []));
+}
+
+/** Each vNIC's filter names a class with a queue on each of these uplinks; so does the catch-all. */
+function assertWhole(kernel: KernelMap, devices = devicesOf(kernel)): void {
+  for (const object of kernel.values()) {
+    if (object.kind !== "vnic" && object.kind !== "catch-all") continue;
+    if (object.kind === "vnic") {
+      const action = `uplink-action ${object.actionIndex.toString(16)}`;
+      assert.ok(kernel.has(action), `no ${action}`);
+    }
+    for (const device of devices) {
+      const key = kernelKey(classAt(device, object.minor));
+      assert.ok(kernel.has(key), `${object.kind} without ${key}`);
+      assert.ok(kernel.has(key.replace("class", "leaf")), `${key} without its leaf`);
+    }
+  }
+}

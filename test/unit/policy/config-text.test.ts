@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Config } from "../../../src/model/config.ts";
+import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
+import { buildConfig } from "../../../src/policy/config.ts";
+import { parseConfigFile } from "../../../src/policy/config-file.ts";
+import { writeConfig } from "../../../src/policy/config-text.ts";
+
+const rate = fc.integer({ min: 1, max: 400e9 });
+const ms = fc.integer({ min: 1000, max: 3600e3 });
+const priority = fc.constantFrom(...PRIORITIES);
+
+const team = fc.record({
+  uplinks: fc.uniqueArray(
+    fc.record({
+      name: fc.stringMatching(/^[a-z][a-z0-9]{0,10}$/),
+      label: fc.option(fc.stringMatching(/^[a-z]{8}$/)),
+      speedBitsPerSecond: fc.option(rate),
+    }),
+    { maxLength: 3, selector: (uplink) => uplink.name },
+  ),
+  headroom: fc.integer({ min: 0, max: 500 }).map((permille) => permille / 1000),
+  host: fc
+    .record({
+      limitBitsPerSecond: fc.option(rate),
+      shares: fc.integer({ min: 1, max: 1000 }),
+      priority,
+    })
+    .map((host) => ({ ...host, reservationBitsPerSecond: host.limitBitsPerSecond ?? 12_345 })),
+  floorBitsPerSecond: rate,
+  holdDownMs: ms,
+  bondUpdelayMs: fc.option(ms),
+  loadWindowMs: ms,
+});
+
+const config: fc.Arbitrary<Config> = fc.record({
+  teams: fc.option(team).map((one) => (one === null ? [] : [{ ...one, name: "t", bond: "bond0" }])),
+  autoTeams: fc.constant(false),
+  admission: fc.record({
+    mode: fc.constantFrom("off", "warn", "enforce"),
+    survive: fc.constantFrom(0, 1),
+  }),
+  annotations: fc.constantFrom("lenient", "strict"),
+  caps: fc.array(
+    fc.record({
+      domain: fc.string({ minLength: 1, maxLength: 20 }),
+      maxPriority: priority,
+      maxReservationBitsPerSecond: fc.option(rate),
+      actions: fc.subarray([...FAILOVER_ACTIONS]),
+    }),
+    { maxLength: 3 },
+  ),
+  maxPauseMs: ms,
+  resyncMs: ms,
+});
+
+describe("a configuration written in the file's words", () => {
+  it("reads back as the same", () => {
+    const hasRepeatedLabel = ({ teams }: Config) =>
+      teams.some(({ uplinks }) => {
+        const labels = uplinks.map((uplink) => uplink.label).filter((label) => label !== null);
+        return new Set(labels).size < labels.length;
+      });
+    fc.assert(
+      fc.property(config, (written) => {
+        fc.pre(!hasRepeatedLabel(written));
+        const parsed = parseConfigFile("uplinkd.yaml", writeConfig(written));
+        assert.ok(parsed.ok, parsed.ok ? "" : parsed.errors.map((e) => e.describe()).join("\n"));
+        // Through JSON, since fast-check's records have no prototype.
+        assert.deepEqual(buildConfig([parsed.value]), JSON.parse(JSON.stringify(written)));
+      }),
+    );
+  });
+
+  it("says auto where the bonds are found by themselves", () => {
+    assert.match(writeConfig(buildConfig([])), /^teams: auto$/m);
+  });
+});

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { buildConfig, defaultTeam } from "../../../src/policy/config.ts";
+import { type ConfigFile, parseConfigFile } from "../../../src/policy/config-file.ts";
+
+function parse(text: string): ConfigFile {
+  const result = parseConfigFile("uplinkd.yaml", text);
+  assert.ok(result.ok, result.ok ? "" : result.errors.map((error) => error.describe()).join("\n"));
+  return result.value;
+}
+const build = (...texts: string[]) => buildConfig(texts.map(parse));
+
+describe("the configuration", () => {
+  it("takes every bond of the right kind when no file names a team", () => {
+    assert.deepEqual(build(), {
+      teams: [],
+      autoTeams: true,
+      admission: { mode: "warn", survive: 0 },
+      annotations: "lenient",
+      caps: [],
+      maxPauseMs: 900_000,
+      resyncMs: 10_000,
+    });
+  });
+
+  it("takes none but the named teams once one is named, even with an empty list", () => {
+    assert.equal(build("teams: [{bond: bond0}]").autoTeams, false);
+    assert.deepEqual(build("teams: []"), { ...build(), autoTeams: false });
+    assert.deepEqual(build("teams: auto"), build());
+  });
+
+  it("fills a team's gaps with what an unnamed bond's team has", () => {
+    assert.deepEqual(build("teams: [{bond: bond0}]").teams, [defaultTeam("bond0")]);
+  });
+
+  it("reads the example that is shipped", () => {
+    const example = new URL("../../../policies/uplinkd.yaml.example", import.meta.url);
+    const config = build(readFileSync(example, "utf8"));
+    assert.deepEqual(config.teams, [
+      {
+        ...defaultTeam("bond0"),
+        uplinks: [
+          { name: "eno1", label: null, speedBitsPerSecond: null },
+          { name: "eno2", label: "left", speedBitsPerSecond: 10e9 },
+        ],
+      },
+    ]);
+    assert.deepEqual(config.caps, [
+      {
+        domain: "test-*",
+        maxPriority: "low",
+        maxReservationBitsPerSecond: 10e6,
+        actions: ["throttle", "pause"],
+      },
+    ]);
+    // Apart from team and cap the example states the defaults: it must not grow stale.
+    assert.deepEqual({ ...config, teams: [], caps: [], autoTeams: true }, build());
+  });
+
+  it("lets a later file's value replace an earlier one's", () => {
+    const config = build("resync: 5s\nmaxPause: 1m", "resync: 20s");
+    assert.deepEqual([config.resyncMs, config.maxPauseMs], [20_000, 60_000]);
+  });
+
+  it("lets a drop-in replace the team of the same bond and add others", () => {
+    const config = build(
+      "teams: [{bond: a, headroom: 10%}, {bond: b}]",
+      "teams: [{bond: a, floor: 1mbit}, {bond: c}]",
+    );
+    assert.deepEqual(
+      config.teams.map((team) => [team.bond, team.headroom, team.floorBitsPerSecond]),
+      [
+        ["a", 0.05, 1e6],
+        ["b", 0.05, 1e5],
+        ["c", 0.05, 1e5],
+      ],
+    );
+  });
+
+  it("does not let a drop-in lift what an earlier file caps", () => {
+    const config = build("caps: [{domain: '*', maxPriority: low}]", "caps: [{domain: '*'}]");
+    assert.equal(config.caps[0]?.maxPriority, "low");
+  });
+
+  it("takes admission as a word or with what it must survive", () => {
+    assert.deepEqual(build("admission: enforce\nsurvive: 1").admission, {
+      mode: "enforce",
+      survive: 1,
+    });
+    assert.deepEqual(build("admission: {mode: enforce, survive: 1}").admission, {
+      mode: "enforce",
+      survive: 1,
+    });
+    assert.deepEqual(build("admission: {mode: off, survive: 1}", "admission: warn").admission, {
+      mode: "warn",
+      survive: 1,
+    });
+  });
+
+  it("sets the bond's updelay only when asked", () => {
+    const updelay = (value: string) => build(`teams: [{bond: b${value}}]`).teams[0]?.bondUpdelayMs;
+    assert.deepEqual(
+      [updelay(""), updelay(", bondUpdelay: keep"), updelay(", bondUpdelay: 30s")],
+      [null, null, 30_000],
+    );
+  });
+
+  it("does not contradict a small limit of the host by the default reservation", () => {
+    const [team] = build("teams: [{bond: b, host: {limit: 2mbit}}]").teams;
+    assert.equal(team?.host.reservationBitsPerSecond, 2e6);
+  });
+});
