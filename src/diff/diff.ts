@@ -11,21 +11,24 @@ import type { Step } from "../model/step.ts";
  */
 export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   const gone = goneWithTheirParents(present, desired);
-  const changes: Step[] = [];
+  const changes: Step[][] = [];
   const deletes: Step[] = [];
   for (const [key, object] of desired) {
     const before = gone.has(key) ? undefined : present.get(key);
-    if (before === undefined) changes.push({ op: "add", object });
+    if (before === undefined) changes.push([{ op: "add", object }]);
     else if (before !== object && !equal(before, object)) {
       if (needsRebuild(before, object)) {
-        changes.push({ op: "delete", object: before }, { op: "add", object });
-      } else changes.push({ op: "change", object, before });
+        changes.push([
+          { op: "delete", object: before },
+          { op: "add", object },
+        ]);
+      } else changes.push([{ op: "change", object, before }]);
     }
   }
   for (const [key, object] of present) {
     if (!desired.has(key) && isMarked(object)) deletes.push({ op: "delete", object });
   }
-  return [...sortSteps(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
+  return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
 }
 
 /**
@@ -128,11 +131,19 @@ function rank(step: Step): number {
 }
 
 /** Orders steps by installing (1) or by withdrawing (-1). */
-export function sortSteps(steps: Step[], direction: 1 | -1): Step[] {
-  return steps
-    .map((step, index) => ({ step, index, rank: rank(step) }))
-    .sort((a, b) => direction * (a.rank - b.rank) || a.index - b.index)
-    .map((entry) => entry.step);
+export function sortSteps(steps: readonly Step[], direction: 1 | -1): Step[] {
+  return sortGroups(
+    steps.map((step) => [step]),
+    direction,
+  );
+}
+
+/** The same for steps that follow each other at once; the last tells where they belong. */
+function sortGroups(groups: readonly Step[][], direction: 1 | -1): Step[] {
+  return groups
+    .map((steps) => ({ steps, rank: rank(steps.at(-1) as Step) }))
+    .sort((a, b) => direction * (a.rank - b.rank))
+    .flatMap((group) => group.steps);
 }
 
 /** Whether presence alone shows that it is ours. */

@@ -41,11 +41,16 @@ export interface HookServer {
  */
 export async function startHookServer(options: HookServerOptions): Promise<HookServer> {
   // Half open: the hook ends its side after the XML and still reads the answer.
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, options));
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    serve(socket, options);
+  });
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, options.listen);
   server.on("error", (error) => options.report(new HookError("hook socket", error.message)));
-  return { close: () => new Promise((resolve) => server.close(() => resolve())) };
+  return { close: () => close(server, sockets, options.deadlineMs ?? DEADLINE_MS) };
 }
 
 function serve(socket: Socket, options: HookServerOptions): void {
@@ -107,6 +112,15 @@ async function decide(
   } catch (error) {
     return { decision: { accept: true }, failure: toUplinkError(error) };
   }
+}
+
+async function close(server: Server, sockets: Set<Socket>, deadlineMs: number): Promise<void> {
+  // Every request has its answer by then.
+  const timer = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, deadlineMs + 100);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  clearTimeout(timer);
 }
 
 function toUplinkError(error: unknown): UplinkError {

@@ -7,15 +7,29 @@ const HEADER_BYTES = 4;
 
 /**
  * One level of attributes by type. Getters give null for what is absent and throw NetlinkError for what is
- * shorter than its type, so that a decoder never reads beyond its message, whatever lengths claim.
+ * shorter than its type, so that a decoder never reads beyond its message, whatever lengths claim. Only places are
+ * noted, values are looked at when asked for: a dump of a thousand vNICs holds some hundred thousand attributes.
  */
 export class Attributes {
-  readonly #values: ReadonlyMap<number, Uint8Array>;
   readonly #object: string;
+  readonly #view: DataView;
+  /** Where each type's value starts; its header lies right before. */
+  readonly #starts = new Map<number, number>();
 
-  private constructor(object: string, values: ReadonlyMap<number, Uint8Array>) {
+  private constructor(object: string, view: DataView, start: number, end: number) {
     this.#object = object;
-    this.#values = values;
+    this.#view = view;
+    let offset = start;
+    // Fewer bytes than a header at the end are padding (nla_ok in include/net/netlink.h).
+    while (end - offset >= HEADER_BYTES) {
+      const length = view.getUint16(offset, true);
+      const type = view.getUint16(offset + 2, true) & TYPE_MASK;
+      if (length < HEADER_BYTES || offset + length > end) {
+        throw malformed(object, `attribute ${type} claims ${length} of ${end - offset} bytes`);
+      }
+      this.#starts.set(type, offset + HEADER_BYTES);
+      offset += (length + 3) & ~3;
+    }
   }
 
   /**
@@ -23,81 +37,79 @@ export class Attributes {
    * @throws NetlinkError where a length exceeds what is there or is below an attribute's own header
    */
   static parse(object: string, bytes: Uint8Array): Attributes {
-    const values = new Map<number, Uint8Array>();
-    const view = viewOf(bytes);
-    let offset = 0;
-    // Fewer bytes than a header at the end are padding (nla_ok in include/net/netlink.h).
-    while (bytes.length - offset >= HEADER_BYTES) {
-      const length = view.getUint16(offset, true);
-      const type = view.getUint16(offset + 2, true) & TYPE_MASK;
-      if (length < HEADER_BYTES || offset + length > bytes.length) {
-        throw malformed(
-          object,
-          `attribute ${type} claims ${length} of ${bytes.length - offset} bytes`,
-        );
-      }
-      values.set(type, bytes.subarray(offset + HEADER_BYTES, offset + length));
-      offset += (length + 3) & ~3;
-    }
-    return new Attributes(object, values);
+    return new Attributes(object, viewOf(bytes), 0, bytes.length);
   }
 
   has(type: number): boolean {
-    return this.#values.has(type);
+    return this.#starts.has(type);
   }
 
   types(): readonly number[] {
-    return [...this.#values.keys()];
+    return [...this.#starts.keys()];
   }
 
   bytes(type: number): Uint8Array | null {
-    return this.#values.get(type) ?? null;
+    const start = this.#starts.get(type);
+    if (start === undefined) return null;
+    const { buffer, byteOffset } = this.#view;
+    return new Uint8Array(buffer, byteOffset + start, this.#lengthAt(start));
   }
 
   u8(type: number): number | null {
-    return this.#fixed(type, 1)?.getUint8(0) ?? null;
+    const start = this.#fixed(type, 1);
+    return start === null ? null : this.#view.getUint8(start);
   }
 
   u16(type: number): number | null {
-    return this.#fixed(type, 2)?.getUint16(0, true) ?? null;
+    const start = this.#fixed(type, 2);
+    return start === null ? null : this.#view.getUint16(start, true);
   }
 
   u32(type: number): number | null {
-    return this.#fixed(type, 4)?.getUint32(0, true) ?? null;
+    const start = this.#fixed(type, 4);
+    return start === null ? null : this.#view.getUint32(start, true);
   }
 
   u64(type: number): bigint | null {
-    return this.#fixed(type, 8)?.getBigUint64(0, true) ?? null;
+    const start = this.#fixed(type, 8);
+    return start === null ? null : this.#view.getBigUint64(start, true);
   }
 
   /** A struct of at least `bytes`; the kernel may append fields. */
   struct(type: number, bytes: number): DataView | null {
-    return this.#fixed(type, bytes);
+    const start = this.#fixed(type, bytes);
+    if (start === null) return null;
+    const { buffer, byteOffset } = this.#view;
+    return new DataView(buffer, byteOffset + start, this.#lengthAt(start));
   }
 
   /** Text up to the first NUL. */
   text(type: number): string | null {
-    const value = this.#values.get(type);
-    if (value === undefined) return null;
+    const value = this.bytes(type);
+    if (value === null) return null;
     const end = value.indexOf(0);
-    return Buffer.from(end < 0 ? value : value.subarray(0, end)).toString("utf8");
+    const { buffer, byteOffset, length } = value;
+    return Buffer.from(buffer, byteOffset, end < 0 ? length : end).toString("utf8");
   }
 
   nested(type: number): Attributes | null {
-    const value = this.#values.get(type);
-    return value === undefined ? null : Attributes.parse(this.#object, value);
+    const start = this.#starts.get(type);
+    if (start === undefined) return null;
+    return new Attributes(this.#object, this.#view, start, start + this.#lengthAt(start));
   }
 
-  #fixed(type: number, length: number): DataView | null {
-    const value = this.#values.get(type);
-    if (value === undefined) return null;
-    if (value.length < length) {
-      throw malformed(
-        this.#object,
-        `attribute ${type} has ${value.length} bytes instead of ${length}`,
-      );
+  #lengthAt(start: number): number {
+    return this.#view.getUint16(start - HEADER_BYTES, true) - HEADER_BYTES;
+  }
+
+  #fixed(type: number, length: number): number | null {
+    const start = this.#starts.get(type);
+    if (start === undefined) return null;
+    const actual = this.#lengthAt(start);
+    if (actual < length) {
+      throw malformed(this.#object, `attribute ${type} has ${actual} bytes instead of ${length}`);
     }
-    return viewOf(value);
+    return start;
   }
 }
 

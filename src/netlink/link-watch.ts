@@ -8,30 +8,32 @@ const IFF_UP = 0x1;
 const IFF_LOWER_UP = 0x10000;
 const IFINFOMSG_BYTES = 16;
 
+/** What one message says of its link. */
 export interface LinkHealth {
   readonly ifindex: number;
   readonly good: boolean;
-  /** It was good until this message. */
-  readonly lost: boolean;
 }
 
+/** Reads a message's header; null if it tells nothing of a link's state. Never throws. */
+export function readHealth(message: Message): LinkHealth | null {
+  const { type, body } = message;
+  if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || body.length < IFINFOMSG_BYTES) return null;
+  const view = viewOf(body);
+  // Other families (AF_BRIDGE) tell of a port in its bridge; its deletion there is no loss of the link.
+  if (view.getUint8(0) !== 0) return null;
+  const flags = view.getUint32(8, true);
+  const good = type === RTM_NEWLINK && (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0;
+  return { ifindex: view.getInt32(4, true), good };
+}
+
+/** Remembers which links were good, so that each loss is seen once. */
 export class LinkWatch {
   readonly #good = new Set<number>();
 
-  /** Takes note of a message; null if it tells nothing of a link's state. Never throws. */
-  note(message: Message): LinkHealth | null {
-    const { type, body } = message;
-    if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || body.length < IFINFOMSG_BYTES)
-      return null;
-    const view = viewOf(body);
-    // Other families (AF_BRIDGE) tell of a port in its bridge; its deletion there is no loss of the link.
-    if (view.getUint8(0) !== 0) return null;
-    const ifindex = view.getInt32(4, true);
-    const flags = view.getUint32(8, true);
-    const good = type === RTM_NEWLINK && (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0;
-    const lost = this.#good.has(ifindex) && !good;
+  /** Takes note; true if the link was good until now and is no more. */
+  note({ ifindex, good }: LinkHealth): boolean {
+    const lost = !good && this.#good.delete(ifindex);
     if (good) this.#good.add(ifindex);
-    else this.#good.delete(ifindex);
-    return { ifindex, good, lost };
+    return lost;
   }
 }

@@ -5,7 +5,7 @@ import { InvariantError, NetlinkError } from "../model/errors.ts";
 import { EAGAIN, EINTR, ENOBUFS, errnoName } from "../native/errno.ts";
 import * as libc from "../native/libc.ts";
 import { dumpLinksMessage, getLinkMessage, type Link, parseLink, RTM_DELLINK } from "./link.ts";
-import { type LinkHealth, LinkWatch } from "./link-watch.ts";
+import { type LinkHealth, LinkWatch, readHealth } from "./link-watch.ts";
 import { joinMessages, type Message, parseMessages } from "./message.ts";
 import type { MonitorCommand, MonitorEvent, MonitorWorkerData, ReactionError } from "./monitor.ts";
 import { joinGroup, openRouteSocket, RequestSocket } from "./socket.ts";
@@ -49,7 +49,7 @@ let tellTcAtMs = Number.POSITIVE_INFINITY;
 let stopped = false;
 
 for (const group of [RTNLGRP_LINK, RTNLGRP_TC]) joinGroup(events, group);
-for (const link of dumpLinks()) known.set(link.ifindex, link);
+for (const link of dumpLinks(0n)) known.set(link.ifindex, link);
 warm();
 parent.postMessage("ready");
 while (!stopped) runOnce();
@@ -110,19 +110,19 @@ function onMessage(message: Message, atNs: bigint): void {
     noteTc(message);
     return;
   }
-  const state = watch.note(message);
-  if (state !== null) onState(state, atNs);
+  const health = readHealth(message);
+  if (health !== null) onHealth(health, atNs);
   const link = parseLink(message);
   if (link !== null) tellLink(link, message.type === RTM_DELLINK);
 }
 
 /** Before anything else is done with an event: a lost port's bytes go out. */
-function onState(state: LinkHealth, atNs: bigint): void {
-  if (!state.lost) return;
-  const ready = armed.get(state.ifindex);
+function onHealth(health: LinkHealth, atNs: bigint): void {
+  if (!watch.note(health)) return;
+  const ready = armed.get(health.ifindex);
   if (ready === undefined) return;
-  armed.delete(state.ifindex);
-  tell(react(state.ifindex, ready, atNs));
+  armed.delete(health.ifindex);
+  tell(react(health.ifindex, ready, atNs));
 }
 
 function react(ifindex: number, ready: Armed, eventAtNs: bigint): MonitorEvent {
@@ -172,27 +172,22 @@ function recover(): void {
     // Older than the dump that follows.
   }
   const atNs = process.hrtime.bigint();
-  const seen = new Set<number>();
-  requests
-    .dump("links", dumpLinksMessage(), (message) => {
-      const state = watch.note(message);
-      const link = parseLink(message);
-      if (link !== null) seen.add(link.ifindex);
-      return { state, link };
-    })
-    .forEach(({ state, link }) => {
-      if (state !== null) onState(state, atNs);
-      if (link !== null) tellLink(link, false);
-    });
-  for (const [ifindex, link] of known) if (!seen.has(ifindex)) tellLink(link, true);
+  const links = dumpLinks(atNs);
+  const seen = new Set(links.map((link) => link.ifindex));
+  for (const link of links) tellLink(link, false);
+  for (const link of [...known.values()]) if (!seen.has(link.ifindex)) tellLink(link, true);
   tell({ type: "overrun" });
 }
 
-function dumpLinks(): readonly Link[] {
-  return requests.dump("links", dumpLinksMessage(), (message) => {
-    watch.note(message);
-    return parseLink(message);
-  });
+/** All links; what is lost among them is reacted to before anything else, as by an event at `atNs`. */
+function dumpLinks(atNs: bigint): readonly Link[] {
+  // Noted only when the dump is whole: one that has to be repeated would note, and forget, a loss.
+  const items = requests.dump("links", dumpLinksMessage(), (message) => ({
+    health: readHealth(message),
+    link: parseLink(message),
+  }));
+  for (const { health } of items) if (health !== null) onHealth(health, atNs);
+  return items.flatMap(({ link }) => (link === null ? [] : [link]));
 }
 
 /** Runs what a loss will run, on a request that changes nothing, until the compiler has taken notice. */
@@ -201,7 +196,7 @@ function warm(): void {
     const harmless = joinMessages([NO_IFINDEX, LOOPBACK_IFINDEX].map(getLinkMessage), 1);
     react(LOOPBACK_IFINDEX, { chunks: [harmless], objects: [["none", "loopback"]] }, 0n);
     libc.pollReadable([events, wakeFd], 0);
-    if (round % 10 === 0) dumpLinks();
+    if (round % 10 === 0) dumpLinks(0n);
   }
 }
 

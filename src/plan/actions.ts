@@ -5,7 +5,8 @@
 import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState } from "../model/world.ts";
-import { expectRates, judgedDemand, wantOf } from "./expect.ts";
+import { judgedDemand, wantOf } from "./demand.ts";
+import { expectRates } from "./expect.ts";
 import type { Load } from "./grants.ts";
 import type { Member, Placed } from "./placement.ts";
 import { priorityRank } from "./priority.ts";

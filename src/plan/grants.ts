@@ -4,6 +4,7 @@
  * traffic sum to at most the capacity, whichever of the other uplinks the driver sends the displaced to.
  */
 import type { TeamConfig } from "../model/config.ts";
+import { wantOf } from "./demand.ts";
 import type { Placed } from "./placement.ts";
 import { CONTROL_PRIO, htbPrio } from "./priority.ts";
 import { type Claim, fitClaims, LEAST_RATE, sum } from "./share.ts";
@@ -27,6 +28,8 @@ export interface Load {
   readonly uplinks: readonly UplinkLoad[];
   /** One a placed vNIC, same order. */
   readonly claims: readonly Claim[];
+  /** What each wants (see wantOf), same order; infinity where that isn't known. */
+  readonly wants: Float64Array;
 }
 
 export interface UplinkLoad {
@@ -64,6 +67,7 @@ export function loadUplinks(
     placed,
     uplinks: [...loads.values()],
     claims: placed.map((member) => claimOf(member, config.floorBitsPerSecond)),
+    wants: Float64Array.from(placed, wantOf),
   };
 }
 

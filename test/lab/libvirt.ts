@@ -30,6 +30,12 @@ remember_owner = 0
 dynamic_ownership = 0
 `;
 
+/** Without polkit, so that the unprivileged libvirt-dbus gets in. */
+const libvirtdConf = `
+unix_sock_rw_perms = "0777"
+auth_unix_rw = "none"
+`;
+
 type Daemon = "dbus" | "virtlogd" | "libvirtd" | "libvirt-dbus";
 const daemons: readonly Daemon[] = ["dbus", "virtlogd", "libvirtd", "libvirt-dbus"];
 
@@ -37,7 +43,12 @@ const commands: Record<Daemon, readonly [string, ...string[]]> = {
   dbus: ["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"],
   virtlogd: ["virtlogd"],
   libvirtd: ["libvirtd"],
-  "libvirt-dbus": ["libvirt-dbus", "--system"],
+  // Debian's bus lets only this user own the name.
+  "libvirt-dbus": [
+    "setpriv",
+    ...["--reuid=libvirtdbus", "--regid=libvirtdbus", "--init-groups"],
+    ...["libvirt-dbus", "--system"],
+  ],
 };
 
 /** Starts D-Bus, virtlogd, libvirtd and libvirt-dbus as needed, and waits until they answer. */
@@ -46,6 +57,7 @@ export async function startLibvirt(): Promise<void> {
   mkdirSync(stateFolder, { recursive: true });
   mkdirSync(logFolder, { recursive: true });
   writeFileSync("/etc/libvirt/qemu.conf", qemuConf);
+  writeFileSync("/etc/libvirt/libvirtd.conf", libvirtdConf);
   // The default network would bring dnsmasq and a bridge that nobody asked for.
   rmSync("/etc/libvirt/qemu/networks/autostart", { recursive: true, force: true });
   if (!existsSync("/etc/machine-id")) run("dbus-uuidgen", "--ensure=/etc/machine-id");

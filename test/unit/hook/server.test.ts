@@ -151,6 +151,18 @@ describe("the hook's server", () => {
     assert.equal(await send(REQUEST), "accept\n");
   });
 
+  it("answers what it has begun before it ends, and ends twice without harm", async () => {
+    await start(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return { accept: true };
+    });
+    const answer = send(REQUEST);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await Promise.all([server?.close(), server?.close()]);
+    assert.equal(await answer, "accept\n");
+    await server?.close();
+  });
+
   it("says which socket it can't have", async () => {
     await assert.rejects(
       startHookServer({

@@ -6,7 +6,7 @@ import {
   setPromiscuityMessage,
   setUpdelayMessage,
 } from "../../../src/netlink/link.ts";
-import { LinkWatch } from "../../../src/netlink/link-watch.ts";
+import { LinkWatch, readHealth } from "../../../src/netlink/link-watch.ts";
 import { assertSameRequest, messageOf } from "./fixture.ts";
 import { LINKS, REQUESTS } from "./golden.ts";
 
@@ -67,7 +67,7 @@ describe("links", () => {
     const message = messageOf(LINKS[0] ?? "");
     message.body[0] = 7;
     assert.equal(parseLink(message), null);
-    assert.equal(new LinkWatch().note(message), null);
+    assert.equal(readHealth(message), null);
   });
 
   it("are lost once, when carrier or the administrator takes them down", () => {
@@ -75,11 +75,12 @@ describe("links", () => {
     const up = messageOf(LINKS[0] ?? "");
     const down = messageOf(LINKS[0] ?? "");
     down.body[10] = (down.body[10] ?? 0) & ~1; // IFF_LOWER_UP is bit 16 of the flags at offset 8
-    assert.deepEqual(watch.note(down), { ifindex: 2, good: false, lost: false });
-    assert.deepEqual(watch.note(up), { ifindex: 2, good: true, lost: false });
-    assert.deepEqual(watch.note(down), { ifindex: 2, good: false, lost: true });
-    assert.deepEqual(watch.note(down), { ifindex: 2, good: false, lost: false });
-    assert.deepEqual(watch.note(up), { ifindex: 2, good: true, lost: false });
-    assert.deepEqual(watch.note({ ...up, type: 17 }), { ifindex: 2, good: false, lost: true });
+    const gone = { ...up, type: 17 };
+    const losses = [down, up, down, down, up, gone].map((message) => {
+      const health = readHealth(message);
+      assert.equal(health?.ifindex, 2);
+      return watch.note(health);
+    });
+    assert.deepEqual(losses, [false, false, true, false, false, true]);
   });
 });

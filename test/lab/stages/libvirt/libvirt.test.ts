@@ -1,7 +1,7 @@
 // What the libvirt and hook rooms rely on, seen on a real libvirtd, libvirt-dbus and QEMU.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
 import type { HookAnswer } from "../../../../src/hook/request.ts";
 import { type HookServer, startHookServer } from "../../../../src/hook/server.ts";
 import {
@@ -16,34 +16,27 @@ import { parseDomainXml } from "../../../../src/libvirt/domain-xml.ts";
 import type { LibvirtEvent } from "../../../../src/libvirt/event.ts";
 import { LibvirtMonitor } from "../../../../src/libvirt/monitor.ts";
 import { resetToBare } from "../../bare.ts";
-import { runAside } from "../../command.ts";
+import { run } from "../../command.ts";
 import { buildHost } from "../../host.ts";
-import { until } from "../../wait.ts";
 import {
-  endProgram,
-  running,
-  startBus,
-  startLibvirtd,
-  startServices,
+  daemonPid,
+  domainXml,
+  installHook,
+  interfaceXml,
+  isRunning,
+  resetLibvirt,
+  startDaemon,
+  startLibvirt,
+  stopDaemon,
   virsh,
-  virshWithXml,
-} from "./services.ts";
+  virshAside,
+} from "../../libvirt.ts";
+import { until } from "../../wait.ts";
 
-const UUID = "b6d65ee5-f74a-41e2-a724-44001233ffb9";
+const HOOK = new URL("../../../../hooks/qemu", import.meta.url).pathname;
 const MAC = "52:54:00:00:00:01";
 const SOCKET = "/run/uplinkd/hook.sock";
-
-const DOMAIN = `<domain type='qemu'>
-  <name>web 1</name><uuid>${UUID}</uuid>
-  <memory unit='MiB'>32</memory><vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
-  <metadata>
-    <u:network xmlns:u='urn:uplinkd:domain:1'><u:policy>gold</u:policy></u:network>
-  </metadata>
-  <devices>
-    <interface type='bridge'><mac address='${MAC}'/><source bridge='br0'/><model type='virtio'/></interface>
-  </devices>
-</domain>`;
+const ANNOTATION = `<u:network xmlns:u='urn:uplinkd:domain:1'><u:policy>gold</u:policy></u:network>`;
 
 interface SeenHook {
   readonly what: string;
@@ -55,25 +48,35 @@ interface SeenHook {
 describe("libvirt", () => {
   const events: LibvirtEvent[] = [];
   const hooks: SeenHook[] = [];
+  let uuid: string;
   let answer: HookAnswer = { accept: true };
   let server: HookServer;
   let monitor: LibvirtMonitor;
 
   before(async () => {
+    // libvirtd looks for hooks once, as it starts.
+    await resetLibvirt({ stop: true });
     await resetToBare();
     await buildHost();
-    await startServices();
+    installHook("50-uplinkd", HOOK);
+    await startLibvirt();
     mkdirSync("/run/uplinkd", { recursive: true });
     server = await listen();
     monitor = new LibvirtMonitor({ onEvent: (event) => events.push(event) });
     monitor.start();
     await until("libvirt up", () => monitor.up, 60_000);
-    virshWithXml(DOMAIN, "define");
+    writeFileSync(
+      "/run/lab/web.xml",
+      domainXml({ name: "web 1", macs: [MAC], metadata: ANNOTATION }),
+    );
+    virsh("define", "/run/lab/web.xml");
+    uuid = virsh("domuuid", "web 1").trim();
   });
 
   after(async () => {
     await monitor.stop();
     await server.close();
+    await resetLibvirt({ stop: true });
     await resetToBare();
   });
 
@@ -92,7 +95,7 @@ describe("libvirt", () => {
           what: `${request.domain}: ${request.operation} ${request.subOperation}`,
           tap,
           tapExists: tap !== null && existsSync(`/sys/class/net/${tap}`),
-          qemuRuns: running("qemu-system-x86_64"),
+          qemuRuns: run("sh", "-c", "pidof qemu-system-x86_64 || true") !== "",
         });
         if (request.operation === "reconnect") monitor.poke("hook reconnect");
         return answer;
@@ -110,15 +113,30 @@ describe("libvirt", () => {
 
   it("shows a refusal's reason to whoever starts the domain, and starts nothing", async () => {
     answer = { accept: false, reason: "500mbit are promised, 200mbit are left" };
-    await assert.rejects(runAside("virsh", "-c", "qemu:///system", "start", "web 1"), (error) =>
+    await assert.rejects(virshAside("start", "web 1"), (error) =>
       String(error).includes("uplinkd: 500mbit are promised, 200mbit are left"),
     );
-    assert.deepEqual(hooksSeen().slice(0, 1), ["web 1: prepare begin"]);
+    assert.deepEqual(hooksSeen(), [
+      "web 1: prepare begin",
+      "web 1: stopped end",
+      "web 1: release end",
+    ]);
     assert.deepEqual(await listActiveDomains(monitor), []);
   });
 
   it("calls prepare, start and started, and start has the tap before the guest runs", async () => {
-    await runAside("virsh", "-c", "qemu:///system", "start", "web 1");
+    const phases: (string | null)[] = [];
+    let started = false;
+    const starting = virshAside("start", "web 1").finally(() => {
+      started = true;
+    });
+    while (!started) {
+      const phase = phaseOf(await readDomainState(monitor, uuid));
+      if (phase !== phases.at(-1)) phases.push(phase);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await starting;
+    assert.deepEqual(phases, [null, "starting", "running"]);
     assert.deepEqual(hooks, [
       { what: "web 1: prepare begin", tap: null, tapExists: false, qemuRuns: false },
       { what: "web 1: start begin", tap: "vnet0", tapExists: true, qemuRuns: false },
@@ -126,8 +144,8 @@ describe("libvirt", () => {
     ]);
     await until("started", () => lifecycles().includes("started booted"));
     assert.deepEqual(lifecycles(), ["resumed unpaused", "started booted"]);
-    assert.deepEqual(await listActiveDomains(monitor), [UUID]);
-    const { definition, state } = await readDomain(monitor, UUID);
+    assert.deepEqual(await listActiveDomains(monitor), [uuid]);
+    const { definition, state } = await readDomain(monitor, uuid);
     assert.equal(phaseOf(state), "running");
     assert.deepEqual(definition.vnics, [
       {
@@ -143,21 +161,21 @@ describe("libvirt", () => {
   });
 
   it("suspends and resumes, and tells of both", async () => {
-    await suspendDomain(monitor, UUID);
-    assert.equal(phaseOf(await readDomainState(monitor, UUID)), "paused");
-    await resumeDomain(monitor, UUID);
-    assert.equal(phaseOf(await readDomainState(monitor, UUID)), "running");
+    await suspendDomain(monitor, uuid);
+    assert.equal(phaseOf(await readDomainState(monitor, uuid)), "paused");
+    await resumeDomain(monitor, uuid);
+    assert.equal(phaseOf(await readDomainState(monitor, uuid)), "running");
     await until("both", () => lifecycles().length === 2);
     assert.deepEqual(lifecycles(), ["suspended paused", "resumed unpaused"]);
   });
 
   it("tells nothing of a suspend that finds the domain paused already", async () => {
-    await suspendDomain(monitor, UUID);
-    await suspendDomain(monitor, UUID);
-    await resumeDomain(monitor, UUID);
+    await suspendDomain(monitor, uuid);
+    await suspendDomain(monitor, uuid);
+    await resumeDomain(monitor, uuid);
     await until("resumed", () => lifecycles().includes("resumed unpaused"));
     assert.deepEqual(lifecycles(), ["suspended paused", "resumed unpaused"]);
-    await assert.rejects(resumeDomain(monitor, UUID), /already running/);
+    await assert.rejects(resumeDomain(monitor, uuid), /already running/);
   });
 
   it("tells of an annotation that changes while the domain runs", async () => {
@@ -165,18 +183,17 @@ describe("libvirt", () => {
     const args = ["metadata", "web 1", "urn:uplinkd:domain:1", "--key", "other", "--set", network];
     virsh(...args, "--live");
     await until("change", () => told("changed"));
-    assert.deepEqual(events, [{ type: "changed", uuid: UUID, what: "annotation" }]);
-    const { definition } = await readDomain(monitor, UUID);
+    assert.deepEqual(events, [{ type: "changed", uuid, what: "annotation" }]);
+    const { definition } = await readDomain(monitor, uuid);
     assert.deepEqual(definition.annotation?.domain, { priority: "high" });
   });
 
   it("tells of a NIC that is plugged in, for which it calls no hook", async () => {
-    const nic = `<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/>
-      <model type='virtio'/></interface>`;
-    virshWithXml(nic, "attach-device", "web 1", "--live", "--file");
+    writeFileSync("/run/lab/nic.xml", interfaceXml("52:54:00:00:00:02", {}));
+    virsh("attach-device", "web 1", "/run/lab/nic.xml", "--live");
     await until("change", () => told("changed"));
     assert.deepEqual(hooksSeen(), []);
-    const { definition } = await readDomain(monitor, UUID);
+    const { definition } = await readDomain(monitor, uuid);
     assert.deepEqual(
       definition.vnics.map(({ tap }) => tap),
       ["vnet0", "vnet1"],
@@ -184,18 +201,19 @@ describe("libvirt", () => {
   });
 
   it("calls reconnect when libvirtd restarts, and tells again after the resync", async () => {
-    await endProgram("libvirtd", "TERM");
-    await startLibvirtd();
+    await stopDaemon("libvirtd");
+    await startDaemon("libvirtd");
     await until("reconnect", () => hooksSeen().includes("web 1: reconnect begin"), 20_000);
     await until("resync", () => told("resync"));
-    assert.deepEqual(await listActiveDomains(monitor), [UUID]);
+    assert.deepEqual(await listActiveDomains(monitor), [uuid]);
     virsh("suspend", "web 1");
     await until("event", () => lifecycles().includes("suspended paused"));
     virsh("resume", "web 1");
   });
 
   it("is there again after libvirt-dbus was killed", async () => {
-    await endProgram("libvirt-dbus", "KILL");
+    // The bus starts it again as soon as it is called.
+    await stopDaemon("libvirt-dbus", "SIGKILL");
     await until("resync", () => told("resync"), 20_000);
     virsh("suspend", "web 1");
     await until("event", () => lifecycles().includes("suspended paused"));
@@ -203,51 +221,60 @@ describe("libvirt", () => {
   });
 
   it("fails a call in time while libvirtd is stopped, and is there again when it goes on", async () => {
-    virsh("uri");
-    await runAside("sh", "-c", "kill -STOP $(pidof libvirtd)");
+    const libvirtd = daemonPid("libvirtd") ?? assert.fail("libvirtd doesn't run");
+    process.kill(libvirtd, "SIGSTOP");
     try {
       await until("down", () => told("down"), 15_000);
     } finally {
-      await runAside("sh", "-c", "kill -CONT $(pidof libvirtd)");
+      process.kill(libvirtd, "SIGCONT");
     }
     await until("up", () => told("up"), 20_000);
     assert.ok(told("resync"));
   });
 
   it("is there again after the bus was killed, which takes libvirtd with it", async () => {
-    await endProgram("dbus-daemon", "KILL");
+    await stopDaemon("dbus", "SIGKILL");
     await until("down", () => told("down"));
-    await until("libvirtd gone", () => !running("libvirtd"));
-    startBus();
-    await startLibvirtd();
+    await until("libvirtd gone", () => !isRunning("libvirtd"));
+    await startLibvirt();
     await until("up", () => told("up"), 30_000);
     virsh("suspend", "web 1");
     await until("event", () => lifecycles().includes("suspended paused"));
     virsh("resume", "web 1");
-    assert.deepEqual(await listActiveDomains(monitor), [UUID]);
+    assert.deepEqual(await listActiveDomains(monitor), [uuid]);
   });
 
   it("calls stopped and release when the domain is destroyed", async () => {
-    await runAside("virsh", "-c", "qemu:///system", "destroy", "web 1");
+    await virshAside("destroy", "web 1");
     assert.deepEqual(hooksSeen(), ["web 1: stopped end", "web 1: release end"]);
     await until("stopped", () => lifecycles().includes("stopped destroyed"));
     assert.deepEqual(await listActiveDomains(monitor), []);
   });
 
-  it("starts a domain without uplinkd, and with one that hangs", async () => {
+  it("starts a domain without uplinkd", async () => {
     await server.close();
-    await runAside("virsh", "-c", "qemu:///system", "start", "web 1");
-    await runAside("virsh", "-c", "qemu:///system", "destroy", "web 1");
-    const silent = await new Promise<Server>((resolve) => {
-      const mute = createServer({ allowHalfOpen: true }, (socket) => socket.resume());
-      mute.listen(SOCKET, () => resolve(mute));
-    });
-    const started = performance.now();
-    await runAside("virsh", "-c", "qemu:///system", "start", "web 1");
-    const elapsedMs = performance.now() - started;
-    assert.ok(elapsedMs > 5000, `${Math.round(elapsedMs)} ms: the hook has not waited`);
-    await runAside("virsh", "-c", "qemu:///system", "destroy", "web 1");
-    await new Promise((resolve) => silent.close(resolve));
+    await virshAside("start", "web 1");
+    assert.deepEqual(await listActiveDomains(monitor), [uuid]);
+    await virshAside("destroy", "web 1");
     server = await listen();
-  });
+  }).timeout(120_000);
+
+  it("starts a domain with an uplinkd that hangs, 2 s later for each hook", async () => {
+    await server.close();
+    const connections = new Set<Socket>();
+    const mute = createServer({ allowHalfOpen: true }, (socket) => {
+      connections.add(socket.resume());
+    });
+    await new Promise<void>((resolve) => mute.listen(SOCKET, () => resolve()));
+    const started = performance.now();
+    await virshAside("start", "web 1");
+    const elapsedMs = performance.now() - started;
+    assert.ok(elapsedMs > 6000, `${Math.round(elapsedMs)} ms: the hooks have not waited`);
+    assert.equal(connections.size, 3);
+    assert.deepEqual(await listActiveDomains(monitor), [uuid]);
+    await virshAside("destroy", "web 1");
+    for (const socket of connections) socket.destroy();
+    await new Promise((resolve) => mute.close(resolve));
+    server = await listen();
+  }).timeout(120_000);
 });

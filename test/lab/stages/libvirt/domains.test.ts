@@ -1,0 +1,164 @@
+// What becomes of real domains: enforced before their first frame, followed through their lives, gone without a trace.
+import assert from "node:assert/strict";
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { resetToBare } from "../../bare.ts";
+import { run } from "../../command.ts";
+import { type Daemon, RUN_DIR, startDaemon } from "../../daemon.ts";
+import { labConfig } from "../../guests.ts";
+import { buildHost, readClassCounts } from "../../host.ts";
+import {
+  hookFolder,
+  installHook,
+  interfaceXml,
+  resetLibvirt,
+  startDomain,
+  startLibvirt,
+  startDaemon as startService,
+  stopDaemon as stopService,
+  virsh,
+  virshAside,
+} from "../../libvirt.ts";
+import { ping } from "../../standin.ts";
+import { until } from "../../wait.ts";
+
+const MAC = "52:54:00:00:00:0b";
+const PLUGGED_MAC = "52:54:00:00:00:0c";
+const HOOK = join(import.meta.dirname, "../../../../hooks/qemu");
+const SEEN = "/run/lab/seen-at-start";
+/** Runs after ours (libvirt calls them in the order of their names) and writes down what stands then. */
+const WITNESS = `#!/bin/sh
+[ "$2" = start ] || exit 0
+{ tc filter show dev bond0 egress; tc class show dev nic0; tc class show dev nic1; echo "qemu: $(pgrep -c -f guest=$1)"; } >${SEEN} 2>&1
+exit 0
+`;
+
+const annotation = (children: string) =>
+  `<uplink:network xmlns:uplink="urn:uplinkd:domain:1">${children}</uplink:network>`;
+
+describe("real domains", () => {
+  let daemon: Daemon;
+
+  before(async () => {
+    await resetLibvirt({ stop: true });
+    installHook("50-uplinkd", HOOK);
+    writeFileSync(join(hookFolder, "60-witness"), WITNESS);
+    chmodSync(join(hookFolder, "60-witness"), 0o755);
+    await startLibvirt();
+  });
+  beforeEach(async () => {
+    await resetToBare();
+    await buildHost();
+    daemon = await startDaemon({ config: labConfig() });
+  });
+  afterEach(async () => {
+    for (const name of virsh("list", "--all", "--name").split("\n").filter(Boolean)) {
+      run("sh", "-c", `virsh -q destroy ${name} || :; virsh -q undefine ${name} || :`);
+    }
+    await daemon.stop();
+  });
+  after(() => resetLibvirt({ stop: true }));
+
+  it("claims 1 and 9: class, filter and standby class stand before the guest's CPUs run, and its own frames take them", async () => {
+    rmSync(SEEN, { force: true });
+    await startDomain({
+      name: "web1",
+      macs: [MAC],
+      ipv4: "10.9.0.11",
+      metadata: annotation(
+        '<uplink:placement prefer="nic1"/><uplink:bandwidth reservation="3mbit" limit="10mbit"/>',
+      ),
+    });
+    const seen = readFileSync(SEEN, "utf8");
+    assert.match(seen, new RegExp(`src_mac ${MAC}`), "the filter");
+    assert.equal(seen.match(/class htb 7570:10 /g)?.length, 2, `home and standby class:\n${seen}`);
+    const { domains } = await daemon.status();
+    const vnic = domains[0]?.vnics[0];
+    assert.equal(vnic?.home, "nic1");
+    assert.equal(vnic?.limitBitsPerSecond, 10e6);
+    await until(
+      "the guest's answer",
+      () => ping("switch", "10.9.0.11", { count: 1 }) === 1,
+      60_000,
+    );
+    const before = readClassCounts("nic1").get("7570:10")?.packets ?? 0;
+    const otherBefore = readClassCounts("nic0").get("7570:10")?.packets ?? 0;
+    const answers = ping("switch", "10.9.0.11", { count: 120, intervalMs: 20 });
+    const sent = (readClassCounts("nic1").get("7570:10")?.packets ?? 0) - before;
+    const sentElsewhere = (readClassCounts("nic0").get("7570:10")?.packets ?? 0) - otherBefore;
+    console.log(JSON.stringify({ answers, sentByHome: sent, sentElsewhere }));
+    assert.ok(sent >= 100, `${sent} of the guest's frames left by its home in its class`);
+    assert.equal(sentElsewhere, 0);
+
+    virsh("destroy", "web1");
+    await until("no trace of it", () => !traces(MAC), 5000);
+    assert.equal(existsSync(join(RUN_DIR, "undo", "web1.tc")), false);
+    assert.equal((await daemon.status()).domains.length, 0);
+  });
+
+  it("follows a changed annotation, a NIC plugged in and a NIC unplugged of a live domain", async () => {
+    await startDomain({ name: "web1", macs: [MAC], metadata: annotation("") });
+    const timesMs: Record<string, number> = {};
+    const changed = annotation('<uplink:bandwidth limit="7mbit"/>');
+    await virshAside(
+      ...["metadata", "web1", "urn:uplinkd:domain:1", "--live", "--key", "uplink"],
+      ...[
+        "--set",
+        changed.replace(' xmlns:uplink="urn:uplinkd:domain:1"', "").replaceAll("uplink:", ""),
+      ],
+    );
+    timesMs["annotation"] = await until(
+      "the new limit in the kernel",
+      () => readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond === 7e6,
+    );
+    writeFileSync("/run/lab/nic.xml", interfaceXml(PLUGGED_MAC, {}));
+    await virshAside("attach-device", "web1", "/run/lab/nic.xml", "--live");
+    timesMs["plugged"] = await until("the new NIC's filter", () => traces(PLUGGED_MAC));
+    await virshAside("detach-device", "web1", "/run/lab/nic.xml", "--live");
+    timesMs["unplugged"] = await until("its filter gone", () => !traces(PLUGGED_MAC), 20_000);
+    assert.ok(traces(MAC), "the other NIC is untouched");
+    console.log(JSON.stringify(timesMs));
+  });
+
+  it("is right again after libvirt-dbus is killed and after libvirtd restarts", async () => {
+    await startDomain({ name: "web1", macs: [MAC], metadata: annotation("") });
+    const timesMs: Record<string, number> = {};
+    const classesBefore = run("tc", "class", "show", "dev", "nic0");
+    await stopService("libvirt-dbus", "SIGKILL");
+    await until(
+      "it is said",
+      async () => (await daemon.status()).daemon.libvirt === "down",
+      20_000,
+    );
+    assert.equal(run("tc", "class", "show", "dev", "nic0"), classesBefore, "enforcement goes on");
+    await startService("libvirt-dbus");
+    timesMs["libvirtDbusBack"] = await until(
+      "libvirt up again",
+      async () => (await daemon.status()).daemon.libvirt === "up",
+      20_000,
+    );
+    await stopService("libvirtd", "SIGKILL");
+    await startService("libvirtd");
+    await until("up", async () => (await daemon.status()).daemon.libvirt === "up", 20_000);
+    assert.equal(run("tc", "class", "show", "dev", "nic0"), classesBefore, "nothing was rebuilt");
+    await virshAside(
+      ...["metadata", "web1", "urn:uplinkd:domain:1", "--live", "--key", "uplink"],
+      ...["--set", '<network><bandwidth limit="6mbit"/></network>'],
+    );
+    timesMs["eventAfterRestart"] = await until(
+      "events come again",
+      () => readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond === 6e6,
+      20_000,
+    );
+    virsh("destroy", "web1");
+    timesMs["gone"] = await until("no trace", () => !traces(MAC), 20_000);
+    console.log(JSON.stringify(timesMs));
+  });
+});
+
+/** Whether a filter names the MAC anywhere. */
+function traces(mac: string): boolean {
+  return ["bond0 egress", "nic0 ingress", "nic1 ingress"].some((place) =>
+    run("tc", "filter", "show", "dev", ...place.split(" ")).includes(mac),
+  );
+}

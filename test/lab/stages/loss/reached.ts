@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { run } from "../../command.ts";
+import type { Daemon } from "../../daemon.ts";
+import { type Guest, labConfig, whereIs } from "../../guests.ts";
+import { hostAddress, hostAddress6 } from "../../host.ts";
+import { forgetNeighbours, switchNamespace } from "../../switch.ts";
+import { until } from "../../wait.ts";
+
+/** Short, so that a test needn't wait long for guests to go home; still longer than bonding's miimon. */
+export const HOLD_DOWN_MS = 1000;
+
+/** The lab's configuration with a hold-down that tests of many pulls can wait for. */
+export function quickConfig(options: Parameters<typeof labConfig>[0] = {}): string {
+  return labConfig(options).replace("holdDown: 2s", `holdDown: ${HOLD_DOWN_MS}ms`);
+}
+
+/** Answers that each address gave. */
+export type Answers = ReadonlyMap<string, number>;
+
+const PINGS = 3;
+
+/**
+ * Pings the guests and the host from outside by IPv4 and IPv6, all at once, with empty neighbour caches: the first
+ * frame to each is a broadcast, or a multicast to its solicited-node group.
+ */
+export function askFromOutside(guests: readonly Guest[]): Answers {
+  forgetNeighbours();
+  const addresses = [
+    ...guests.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6]),
+    hostAddress,
+    hostAddress6,
+  ];
+  const each = addresses.map(
+    (address) =>
+      `(r=$(ping -q -c ${PINGS} -i 0.2 -W 1 ${address} | sed -n 's/.* \\([0-9]*\\) received.*/\\1/p'); echo "${address} $r") &`,
+  );
+  const output = run(
+    "ip",
+    "netns",
+    "exec",
+    switchNamespace,
+    "sh",
+    "-c",
+    `${each.join("\n")}\nwait`,
+  );
+  const lines = output.trim().split("\n");
+  return new Map(
+    lines.map((line) => {
+      const [address = "", count = "0"] = line.split(" ");
+      return [address, Number(count)];
+    }),
+  );
+}
+
+/** Every address answered every time. */
+export function assertAllAnswered(answers: Answers, when: string): void {
+  const silent = [...answers].filter(([, count]) => count < PINGS);
+  const words = silent.map(([address, count]) => `${address} ${count} of ${PINGS}`);
+  assert.deepEqual(words, [], `${when}: not all were answered`);
+}
+
+/** Waits until every guest's frames go by its home again. */
+export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
+  await until("all guests at home", async () => {
+    for (const guest of guests) {
+      const { home, via } = await whereIs(daemon, guest);
+      if (home !== via) return false;
+    }
+    const { teams } = await daemon.status();
+    return teams.every(({ condition }) => condition === "ok");
+  });
+}
+
+/** fd09::N's solicited-node group, to which neighbours are asked for. */
+export function solicitedNodeGroup(number: number): string {
+  return `ff02::1:ff00:${number.toString(16)}`;
+}
