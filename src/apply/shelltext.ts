@@ -191,11 +191,17 @@ function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[]
           `flower skip_hw src_mac ${object.mac} action skbedit priority ${handleText(object.minor)} pipe action skbedit index ${object.actionIndex}`,
         ),
       ];
-    case "reports":
+    case "reports": {
+      const mirrors = object.copyTo.map((to) => {
+        const name = nameOf(to);
+        return name === undefined ? "" : `action mirred egress mirror dev ${quote(name)} pipe `;
+      });
+      const actions = `${mirrors.join("")}action ok`;
       return [
-        `tc filter add ${at} u32 match u16 0x0800 0xffff at -2 match u8 2 0xff at 9 skip_hw action skbedit queue_mapping 0 ok`,
-        `tc filter add ${at} u32 match u16 0x86dd 0xffff at -2 match u8 0 0xff at 6 match u8 58 0xff at 40 skip_hw action skbedit queue_mapping 0 ok`,
+        `tc filter add ${at} u32 match u16 0x0800 0xffff at -2 match u8 2 0xff at 9 skip_hw ${actions}`,
+        `tc filter add ${at} u32 match u16 0x86dd 0xffff at -2 match u8 0 0xff at 6 match u8 58 0xff at 40 skip_hw ${actions}`,
       ];
+    }
     case "reflection":
       return [replace(`flower skip_hw src_mac ${object.mac} action drop`)];
     case "redirect": {

@@ -1,7 +1,13 @@
 /** Asks the daemon over its sockets. */
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
-import type { ErrorAnswer, EventPage, Explanation, ReleaseAnswer } from "../control/api.ts";
+import type {
+  EnableAnswer,
+  ErrorAnswer,
+  EventPage,
+  Explanation,
+  ReleaseAnswer,
+} from "../control/api.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import type { Status } from "../model/status.ts";
 import { clip } from "../model/units.ts";
@@ -9,7 +15,7 @@ import { Failure } from "./failure.ts";
 
 /** For questions: the daemon answers from memory, so more means that it hangs; milliseconds. */
 const QUESTION_TIMEOUT_MS = 10_000;
-/** For release, which the daemon itself bounds at 60 s; milliseconds. */
+/** For release and enable, which the daemon itself bounds at 60 s; milliseconds. */
 const RELEASE_TIMEOUT_MS = 70_000;
 /** Largest answer: 10,000 vNICs of half a kilobyte, several times over; bytes. */
 const MAX_ANSWER_BYTES = 64 << 20;
@@ -73,6 +79,11 @@ export class ControlClient {
       if (error instanceof Failure && error.kind === "absent") return null;
       throw error;
     }
+  }
+
+  enable(): Promise<EnableAnswer> {
+    const sockets = [join(this.#directory, "control.sock")];
+    return this.#ask("POST", "/v1/enable", sockets, RELEASE_TIMEOUT_MS);
   }
 
   #read<T>(target: string): Promise<T> {

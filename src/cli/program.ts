@@ -126,6 +126,18 @@ function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => void): 
     if (answer.problems.length > 0) end(1);
   });
 
+  command(program, "enable", "enforce again after a release", ENABLE_HELP).action(
+    async ({ json }: { json?: true }) => {
+      const answer = await client.enable();
+      if (json) printJson(answer);
+      else {
+        const problems = answer.problems.flatMap((problem) => writeProblem(problem, layout, ""));
+        print([answer.mode, ...problems]);
+      }
+      if (answer.problems.length > 0) end(1);
+    },
+  );
+
   registerSimulate(program, { stdout: around.stdout, stderr: around.stderr, layout, end });
 
   const policy = group(program, "policy", "named policies");
@@ -249,7 +261,8 @@ function isDirectory(file: string): boolean {
 
 const PROGRAM_HELP = `
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 daemon not reachable.
-Environment: NO_COLOR, UPLINKD_RUN_DIR (/run/uplinkd), UPLINKD_CONFIG_DIR (/etc/uplinkd).
+Environment: NO_COLOR, UPLINKD_RUN_DIR (/run/uplinkd), UPLINKD_CONFIG_DIR (/etc/uplinkd),
+UPLINKD_STATE_DIR (/var/lib/uplinkd).
 
 Examples:
   uplinkctl status                 what each VM was promised, and what it gets
@@ -281,10 +294,17 @@ Examples:
 
 const RELEASE_HELP = `
 Takes away what uplinkd put into the kernel and puts back what it changed; traffic flows
-on. Works without the daemon, too. Ends with 1 if something could not be put back.
+on. Works without the daemon, too. The daemon stays out until 'uplinkctl enable'. Ends
+with 1 if something could not be put back.
 
 Example:
   uplinkctl release`;
+
+const ENABLE_HELP = `
+Puts the plan in force again. Ends with 1 if some of it could not be.
+
+Example:
+  uplinkctl enable`;
 
 const CHECK_HELP = `
 Mistakes are told as FILE:LINE:COLUMN: KEY: MESSAGE, and the command ends with 2.

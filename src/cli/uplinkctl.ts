@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /** The operator's command. */
-import type { ReleaseAnswer } from "../control/api.ts";
 import { VERSION } from "../model/version.ts";
-import { Failure } from "./failure.ts";
 import { runUplinkctl } from "./program.ts";
+
+/** The journal's place, unless the environment says otherwise. */
+const STATE_DIRECTORY = "/var/lib/uplinkd";
 
 // `uplinkctl events | head` closes the pipe early: that is no failure of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -16,15 +17,9 @@ process.exitCode = await runUplinkctl(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   nowMs: Date.now,
-  releaseWithoutDaemon,
+  releaseWithoutDaemon: async () => {
+    // Loads the kernel's side only here: no other command needs it.
+    const { releaseWithoutDaemon } = await import("../daemon/release.ts");
+    return releaseWithoutDaemon(process.env.UPLINKD_STATE_DIR || STATE_DIRECTORY);
+  },
 });
-
-/** The seam to src/daemon/release.ts. */
-async function releaseWithoutDaemon(): Promise<ReleaseAnswer> {
-  throw new Failure(3, {
-    kind: "absent",
-    object: "release",
-    message: "uplinkd is not running",
-    remedy: "start it: systemctl start uplinkd",
-  });
-}

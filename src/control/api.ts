@@ -5,7 +5,7 @@
 import type { Problem } from "../model/domain.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
-import type { DomainStatus, Status } from "../model/status.ts";
+import type { DaemonStatus, DomainStatus, Status } from "../model/status.ts";
 
 /** GET /v1/explain/DOMAIN: why it has what it has. */
 export interface Explanation {
@@ -46,6 +46,14 @@ export interface ReleaseAnswer {
   readonly problems: readonly Problem[];
 }
 
+/** POST /v1/enable. */
+export interface EnableAnswer {
+  /** observing where the daemon was started to change nothing. */
+  readonly mode: DaemonStatus["mode"];
+  /** What could not be put in force; empty when all of the plan is. */
+  readonly problems: readonly Problem[];
+}
+
 /** The body of every answer that isn't 2xx. */
 export interface ErrorAnswer {
   readonly error: {
@@ -68,4 +76,6 @@ export interface ControlHandlers {
   /** Calls the listener with every later event until the returned function is called. */
   followEvents(listener: (event: UplinkEvent) => void): () => void;
   release(): ReleaseAnswer | Promise<ReleaseAnswer>;
+  /** Enforces again after a release. */
+  enable(): EnableAnswer | Promise<EnableAnswer>;
 }

@@ -10,6 +10,7 @@ export type Route =
   | { readonly kind: "explain"; readonly domain: string }
   | { readonly kind: "events"; readonly sinceSequence: number; readonly follow: boolean }
   | { readonly kind: "release" }
+  | { readonly kind: "enable" }
   | {
       readonly kind: "refused";
       readonly httpStatus: number;
@@ -23,6 +24,7 @@ const PATHS = [
   { pattern: /^\/v1\/explain\/([^/]+)$/, method: "GET", kind: "explain" },
   { pattern: /^\/v1\/events$/, method: "GET", kind: "events" },
   { pattern: /^\/v1\/release$/, method: "POST", kind: "release" },
+  { pattern: /^\/v1\/enable$/, method: "POST", kind: "enable" },
 ] as const;
 
 /**
@@ -46,6 +48,7 @@ export function parseRoute(method: string, url: string, access: Access): Route {
     switch (path.kind) {
       case "status":
       case "release":
+      case "enable":
         return { kind: path.kind };
       case "explain":
         return parseExplain(match[1] ?? "");

@@ -115,6 +115,8 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
       return { kind: "document", document: handlers.events(route.sinceSequence) };
     case "release":
       return { kind: "document", document: await handlers.release() };
+    case "enable":
+      return { kind: "document", document: await handlers.enable() };
     case "explain": {
       const explanation = await handlers.explain(route.domain);
       if (explanation !== null) return { kind: "document", document: explanation };

@@ -22,6 +22,7 @@ import { ControlLoop } from "./loop.ts";
 import { inheritedSocket, notifySupervisor, watchdogIntervalMs } from "./notify.ts";
 import { Pauses } from "./pauses.ts";
 import { Registry } from "./registry.ts";
+import { problemOf } from "./release.ts";
 import { writeReleaseScript, writeUndos } from "./undo.ts";
 
 export interface DaemonOptions {
@@ -56,13 +57,15 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   const kernel = await LinuxKernel.open({
     onLink: (reason) => runSoon(reason, 0),
     onTrafficControl: () => runSoon("traffic control objects changed", SETTLE_MS),
-    onReacted: (port, microseconds, errors) =>
+    onReacted: (port, microseconds, errors) => {
+      loop.noteReaction();
       log.tell(
         errors === 0 ? "notice" : "error",
         "loss-answered",
         `uplink ${port} lost: the prepared plan was sent after ${microseconds} us, ${errors} refused`,
         { uplink: port, microseconds },
-      ),
+      );
+    },
     onOverrun: () =>
       log.tell("warning", "overrun", "kernel events were lost; everything is read anew"),
     onFailed: (message) =>
@@ -191,7 +194,18 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     listen: listenHook === null ? { path: join(options.runDir, "hook.sock") } : { fd: listenHook },
     report,
     handle: (request): Promise<HookAnswer> =>
-      handleHook({ registry, log, runDir: options.runDir, enforce: runNow, admit }, request),
+      handleHook(
+        {
+          registry,
+          log,
+          runDir: options.runDir,
+          enforce: runNow,
+          disown: (macs) => loop.disown(macs),
+          admit,
+          lookAgain: (why) => monitor.poke(why),
+        },
+        request,
+      ),
   });
   const handlers = {
     status: async () => {
@@ -220,12 +234,19 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       const { steps, refused } = await loop.release();
       return {
         steps: steps.map((step) => `${step.op} ${kernelKey(step.object)}`),
-        problems: [...failed, ...refused].map((error) => ({
-          object: error.object,
-          message: error.message,
-          remedy: "see docs/uninstall or run the release script again",
-        })),
+        problems: [...failed, ...refused].map(problemOf),
       };
+    },
+    enable: async () => {
+      await loop.enable();
+      // For the files and the timers that go with a run.
+      runSoon("enabled", 0);
+      const problems = loop.drift.map((drift) => ({
+        object: drift.object,
+        message: drift.message,
+        remedy: "see `uplinkctl status` and `uplinkctl events`",
+      }));
+      return { mode: loop.mode, problems };
     },
   };
   const sockets = await Promise.all(

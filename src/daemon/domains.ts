@@ -60,7 +60,10 @@ export class Domains {
       case "lifecycle":
         if (event.event === "stopped") {
           pauses.noteStopped(event.uuid);
-          if (registry.remove(event.uuid)) changed(`domain stopped (${event.detail})`);
+          // Events come later than hooks: this may be the end before the start that is under way.
+          const phase = registry.phaseOf(event.uuid);
+          if (phase === "starting" || phase === "incoming") this.#refresh(event.uuid, event.event);
+          else if (registry.remove(event.uuid)) changed(`domain stopped (${event.detail})`);
           return;
         }
         if (event.event === "resumed" && event.detail === "unpaused")

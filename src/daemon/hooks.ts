@@ -3,6 +3,7 @@ import type { HookAnswer, HookRequest } from "../hook/request.ts";
 import { removeUndo } from "../hook/undo.ts";
 import { parseDomainXml } from "../libvirt/domain-xml.ts";
 import type { DomainPhase } from "../model/domain.ts";
+import type { Mac } from "../model/mac.ts";
 import type { EventLog } from "./events.ts";
 import type { Registry } from "./registry.ts";
 
@@ -12,6 +13,10 @@ export interface HooksOptions {
   readonly runDir: string;
   /** Observes, plans and applies at once: what is programmed when it returns is in force before the guest runs. */
   readonly enforce: () => Promise<void>;
+  /** What an earlier run of the daemon left for these vNICs is nobody's any more. */
+  readonly disown: (macs: readonly Mac[]) => void;
+  /** Asks libvirt about everything, soon. */
+  readonly lookAgain: (why: string) => void;
   /** Why this start may not be, or null; asked on `prepare begin` and `migrate begin` only. */
   readonly admit: (request: HookRequest) => string | null;
 }
@@ -48,11 +53,17 @@ export async function handleHook(options: HooksOptions, request: HookRequest): P
     case "reconnect begin":
     case "attach begin":
       await take(options, request, "running");
+      // libvirtd has just restarted: libvirt-dbus is silent until it is asked, and a paused guest isn't told apart here.
+      options.lookAgain("hook reconnect");
       return { accept: true };
     case "stopped end":
     case "release end": {
       const uuid = registry.findByName(domain);
-      if (uuid !== null && registry.remove(uuid)) {
+      if (uuid === null) {
+        // Started before this run of the daemon, which libvirt hasn't told of it yet.
+        options.disown(parseDomainXml(request.xml, `domain ${domain}`).vnics.map(({ mac }) => mac));
+        await options.enforce();
+      } else if (registry.remove(uuid)) {
         log.tell("info", "domain-stopped", `domain ${domain} stopped`, { domain });
         await options.enforce();
       }

@@ -11,6 +11,11 @@ export class Inheritance {
   /** MACs that had a filter at the first look and that no domain has claimed since; null: not looked yet. */
   #macs: Set<Mac> | null = null;
 
+  /** A domain with these has ended: what it left isn't inherited. */
+  disown(macs: readonly Mac[]): void {
+    for (const mac of macs) this.#macs?.delete(mac);
+  }
+
   /** Leaves out the steps that would take away what is inherited. */
   spare(steps: readonly Step[], present: KernelMap, desired: KernelMap): readonly Step[] {
     const filters = [...present.values()].filter((object) => object.kind === "vnic");

@@ -53,8 +53,13 @@ export class LinuxKernel implements KernelPort {
   readKernel(teams: readonly TeamDevices[]): KernelSnapshot {
     // Queue ids and promiscuity are the links' own, and may have changed since they were last read.
     this.#links = dumpLinks(this.#socket);
-    const { objects, foreign, counters } = dumpKernel(this.#socket, this.#links, teams);
-    return { objects, conflicts: foreign, counters };
+    const dumped = dumpKernel(this.#socket, this.#links, teams);
+    return {
+      objects: dumped.objects,
+      conflicts: dumped.foreign,
+      counters: dumped.counters,
+      sharedHooks: [...new Set(dumped.foreignFilters.map((filter) => filter.device))],
+    };
   }
 
   readCounters(teams: readonly TeamDevices[]): readonly ClassCounters[] {

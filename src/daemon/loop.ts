@@ -27,6 +27,7 @@ import { latchDemand } from "./latch.ts";
 import type { KernelPort, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
+import { describeTampering } from "./tampering.ts";
 import { devicesOf, findTeams } from "./teams.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
@@ -62,6 +63,8 @@ export class ControlLoop {
   #drift: readonly Drift[] = [];
   #lastResyncMs: number | null = null;
   #armed: KernelMap | null = null;
+  /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
+  #settled: KernelMap | null = null;
   readonly #inheritance = new Inheritance();
   #current: Promise<Run> | null = null;
   #next: Promise<Run> | null = null;
@@ -188,20 +191,36 @@ export class ControlLoop {
     readonly steps: readonly Step[];
     readonly refused: readonly UplinkError[];
   }> {
-    await this.#current?.catch(() => undefined);
+    // Who waits for the run under way starts the next one as soon as it ends.
+    while (this.#current !== null) await this.#current.catch(() => undefined);
     const { kernel, journal, log } = this.#options;
     const links = kernel.readLinks();
     const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));
-    const { objects } = kernel.readKernel(devices);
+    const { objects, sharedHooks } = kernel.readKernel(devices);
     journal.write({ released: true });
     const { before, clsactCreated } = journal.contents;
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
     this.#armed = null;
-    const steps = diffRelease(objects, before, clsactCreated);
+    this.#settled = null;
+    const steps = diffRelease(
+      objects,
+      before,
+      clsactCreated.filter((device) => !sharedHooks.includes(device)),
+    );
     const refused = await kernel.apply(steps);
     if (refused.length === 0) journal.write({ before: [], clsactCreated: [] });
     log.tell("notice", "released", `released: ${steps.length} objects taken away or put back`);
     return { steps, refused };
+  }
+
+  /** A prepared reaction has changed the kernel: what differs from the last plan is our own doing. */
+  noteReaction(): void {
+    this.#settled = null;
+  }
+
+  /** A domain has ended that an earlier run of the daemon knew: what it left needs no owner any more. */
+  disown(macs: readonly Mac[]): void {
+    this.#inheritance.disown(macs);
   }
 
   /** Enforces again after a release. */
@@ -216,7 +235,10 @@ export class ControlLoop {
     if (run.steps.length > 0) {
       const saved = this.#saveBefore(run.world, run.steps);
       if (saved !== null) {
+        const told = this.#drift.some((drift) => drift.message === saved.message);
         this.#drift = run.steps.map((step) => driftOf(step, nowMs, saved.message));
+        this.#settled = null;
+        if (told) return;
         log.tell(
           "error",
           "state-unwritable",
@@ -224,6 +246,8 @@ export class ControlLoop {
         );
         return;
       }
+      const tampering = this.#settled === null ? null : describeTampering(this.#settled, run.steps);
+      if (tampering !== null) log.tell("warning", "drift-mended", tampering);
       const refused = await kernel.apply(run.steps);
       for (const error of refused) {
         log.tell("error", "kernel-refused", `${error.object}: ${error.message}`, {
@@ -232,6 +256,8 @@ export class ControlLoop {
       }
       this.#verify(run, devices, nowMs, refused);
     } else this.#drift = [];
+    const whole = this.#drift.length === 0 && this.#options.domainsComplete();
+    this.#settled = whole ? run.plan.kernel : null;
     this.#arm(run);
   }
 

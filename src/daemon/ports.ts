@@ -14,6 +14,8 @@ export interface KernelSnapshot {
   readonly objects: KernelMap;
   readonly conflicts: readonly Conflict[];
   readonly counters: readonly ClassCounters[];
+  /** Devices whose clsact holds others' filters, too. */
+  readonly sharedHooks: readonly string[];
 }
 
 /** All calls end when the kernel has answered; they take milliseconds, never wait for events. */

@@ -1,4 +1,6 @@
 /** Tells what a new plan changes, so that the log reads as the story of a failover. */
+import type { Problem } from "../model/domain.ts";
+import type { Conflict } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import { formatRate } from "../model/units.ts";
 import type { EventLog } from "./events.ts";
@@ -7,6 +9,7 @@ import type { EventLog } from "./events.ts";
 export function narratePlan(log: EventLog, before: Plan | null, after: Plan): void {
   for (const team of after.teams) {
     const old = before?.teams.find((candidate) => candidate.name === team.name);
+    narrateConflicts(log, old?.conflicts ?? [], team.conflicts);
     if (old?.condition === team.condition) continue;
     const text = `team ${team.name} is ${team.condition}${
       team.reasons.length > 0 ? `: ${team.reasons.join("; ")}` : ""
@@ -14,17 +17,8 @@ export function narratePlan(log: EventLog, before: Plan | null, after: Plan): vo
     const severity =
       team.condition === "ok" ? "notice" : team.condition === "degraded" ? "warning" : "error";
     log.tell(severity, `team-${team.condition}`, text, { team: team.name });
-    for (const conflict of team.conflicts) {
-      log.tell(
-        "warning",
-        "conflict",
-        `${conflict.device}: ${conflict.message}; ${conflict.remedy}`,
-        {
-          device: conflict.device,
-        },
-      );
-    }
   }
+  narrateProblems(log, before?.problems ?? [], after.problems);
   const vnics = new Map(before?.vnics.map((vnic) => [vnic.mac, vnic]) ?? []);
   for (const vnic of after.vnics) {
     const old = vnics.get(vnic.mac);
@@ -57,5 +51,36 @@ ${vnic.reasons.join("; ")}`,
       `domain ${domain.domain}: ${domain.action}${domain.reasons.length > 0 ? `: ${domain.reasons.join("; ")}` : ""}`,
       { domain: domain.domain, action: domain.action },
     );
+  }
+}
+
+/** A conflict is told when it appears and when it is gone, whatever the team's condition. */
+function narrateConflicts(
+  log: EventLog,
+  before: readonly Conflict[],
+  after: readonly Conflict[],
+): void {
+  const isIn = (list: readonly Conflict[], one: Conflict) =>
+    list.some(({ device, found }) => device === one.device && found === one.found);
+  for (const conflict of after) {
+    if (isIn(before, conflict)) continue;
+    const { device, message, remedy } = conflict;
+    log.tell("warning", "conflict", `${device}: ${message}; ${remedy}`, { device });
+  }
+  for (const conflict of before) {
+    if (isIn(after, conflict)) continue;
+    const { device, found } = conflict;
+    log.tell("notice", "conflict-gone", `${device}: ${found} is gone`, { device });
+  }
+}
+
+function narrateProblems(
+  log: EventLog,
+  before: readonly Problem[],
+  after: readonly Problem[],
+): void {
+  for (const { object, message } of after) {
+    const isKnown = before.some((known) => known.object === object && known.message === message);
+    if (!isKnown) log.tell("notice", "problem", `${object}: ${message}`);
   }
 }

@@ -116,7 +116,13 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
       `tc qdisc show dev ${port} root | grep -q 'htb 7570:' && quiet tc qdisc del dev ${port} root`,
     );
   }
-  for (const device of saved.clsactCreated) lines.push(`quiet tc qdisc del dev ${device} clsact`);
+  for (const device of saved.clsactCreated) {
+    // Another program may have put filters of its own beside ours.
+    const left = ["ingress", "egress"].map((hook) => `tc filter show dev ${device} ${hook}`);
+    lines.push(
+      `[ -z "$({ ${left.join("; ")}; } 2>/dev/null)" ] && quiet tc qdisc del dev ${device} clsact`,
+    );
+  }
   for (const bond of bonds) {
     const queues = Math.min(MAX_QUEUE_ID, ports.length);
     lines.push(

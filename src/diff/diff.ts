@@ -175,6 +175,9 @@ function equal(a: KernelObject, b: KernelObject): boolean {
   if (a.kind === "leaf" && b.kind === "leaf") {
     return a.device === b.device && a.minor === b.minor && sameFields(a.queue, b.queue);
   }
+  if (a.kind === "reports" && b.kind === "reports") {
+    return a.device === b.device && a.copyTo.join() === b.copyTo.join();
+  }
   return sameFields(a, b);
 }
 

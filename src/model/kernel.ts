@@ -26,7 +26,7 @@ export const FILTER_PRIORITY = {
   catchAll: 7570,
   /** bond egress, flower src_mac: the vNIC's class, then the shared action that names the port. */
   vnic: 7571,
-  /** bond egress, u32: IGMP and MLD reports go by the active port, where the bond accepts the groups. */
+  /** bond egress, u32: IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
   reports: 7572,
   /** port ingress, flower src_mac: a local vNIC's frame that the switch sent back. */
   reflection: 7575,
@@ -169,6 +169,8 @@ export interface VnicFilter {
 export interface ReportsFilter {
   readonly kind: "reports";
   readonly device: string;
+  /** ifindexes of the uplinks that get a copy of each report, in the team's order. */
+  readonly copyTo: readonly number[];
 }
 
 export interface ReflectionFilter {

@@ -6,7 +6,6 @@ export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
-export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENOBUFS = 105;

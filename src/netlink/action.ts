@@ -39,6 +39,7 @@ const TCA_GACT_PROB = 3;
 const TCA_MIRRED_PARMS = 2;
 /** struct tc_gen: index, capab, action, refcnt, bindcnt. */
 const TC_GEN_BYTES = 20;
+const TCA_EGRESS_MIRROR = 2;
 const TCA_INGRESS_REDIR = 3;
 
 /** What becomes of a frame behind an action (tc's control actions). */
@@ -59,8 +60,18 @@ export type Action =
       readonly queueMapping: number | null;
     }
   | { readonly kind: "gact"; readonly control: number }
-  | { readonly kind: "mirred-ingress-redirect"; readonly ifindex: number; readonly control: number }
+  | {
+      readonly kind: "mirred-ingress-redirect" | "mirred-egress-mirror";
+      readonly ifindex: number;
+      readonly control: number;
+    }
   | { readonly kind: "other"; readonly name: string };
+
+type MirredKind = "mirred-ingress-redirect" | "mirred-egress-mirror";
+const MIRRED: ReadonlyMap<number, MirredKind> = new Map([
+  [TCA_EGRESS_MIRROR, "mirred-egress-mirror"],
+  [TCA_INGRESS_REDIR, "mirred-ingress-redirect"],
+]);
 
 /** Creates a shared `skbedit queue_mapping Q continue`, or retargets it with all filters that refer to it. */
 export function setUplinkActionMessage(object: UplinkAction): Uint8Array {
@@ -162,9 +173,10 @@ function parseAction(attributes: Attributes | null): Action {
     }
     case "mirred": {
       const parms = options.struct(TCA_MIRRED_PARMS, TC_GEN_BYTES + 8);
-      if (parms === null || parms.getUint32(20, true) !== TCA_INGRESS_REDIR) return other;
+      const kind = MIRRED.get(parms?.getUint32(20, true) ?? 0);
+      if (parms === null || kind === undefined) return other;
       return {
-        kind: "mirred-ingress-redirect",
+        kind,
         ifindex: parms.getUint32(24, true),
         control: control(parms),
       };
@@ -197,10 +209,11 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
             options.attribute(TCA_GACT_PARMS, generic(0, action.control)),
           );
         break;
-      case "mirred-ingress-redirect": {
+      case "mirred-ingress-redirect":
+      case "mirred-egress-mirror": {
         const parms = new Uint8Array(TC_GEN_BYTES + 8);
         parms.set(generic(0, action.control));
-        viewOf(parms).setUint32(20, TCA_INGRESS_REDIR, true);
+        viewOf(parms).setUint32(20, eactionOf(action.kind), true);
         viewOf(parms).setUint32(24, action.ifindex, true);
         nest
           .text(TCA_ACT_KIND, "mirred")
@@ -211,6 +224,10 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
         nest.text(TCA_ACT_KIND, action.name);
     }
   });
+}
+
+function eactionOf(kind: MirredKind): number {
+  return kind === "mirred-egress-mirror" ? TCA_EGRESS_MIRROR : TCA_INGRESS_REDIR;
 }
 
 function generic(index: number, control: number): Uint8Array {

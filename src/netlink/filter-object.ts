@@ -99,7 +99,14 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         ...place,
         handle: index + 1,
         match: { kind: "u32", keys },
-        actions: [skbedit(TC_ACT_OK, null, 0)],
+        actions: [
+          ...object.copyTo.map((to) => ({
+            kind: "mirred-egress-mirror" as const,
+            ifindex: to,
+            control: TC_ACT_PIPE,
+          })),
+          { kind: "gact", control: TC_ACT_OK },
+        ],
       }));
     case "reflection":
       return [
@@ -255,7 +262,10 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
 /** Both of u32's nodes as we write them, or all of the priority is unknown. */
 function reportsOf(filters: readonly Filter[], device: string): ReportsFilter | UnknownFilter {
   const [first] = filters;
-  const object: ReportsFilter = { kind: "reports", device };
+  const copyTo = (first?.actions ?? []).flatMap((action) =>
+    action.kind === "mirred-egress-mirror" ? [action.ifindex] : [],
+  );
+  const object: ReportsFilter = { kind: "reports", device, copyTo };
   const expected = filtersOf(object, first?.ifindex ?? 0);
   // The kernel puts the number of the hash table before that of the node.
   const nodes = filters

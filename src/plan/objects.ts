@@ -61,7 +61,9 @@ export function addTeamObjects(map: Map<string, KernelObject>, input: TeamObject
   for (const grants of input.grants) putUplink(put, input, grants);
   put({ kind: "clsact", device: bond.name });
   put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR });
-  put({ kind: "reports", device: bond.name });
+  // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
+  const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
+  put({ kind: "reports", device: bond.name, copyTo });
   const fallbackQueue = queueOf(input, input.fallback);
   for (const entry of uplinks) {
     const home = queueOf(input, entry.uplink.name);

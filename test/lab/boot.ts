@@ -15,6 +15,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { acceleratorArguments, chooseAccelerator } from "./accelerator.ts";
 import { cached, repository } from "./cache.ts";
+import { takeTurn } from "./turn.ts";
 
 /** Debian's kernels that the lab can boot. */
 export const kernels = ["6.1", "6.12"] as const;
@@ -26,6 +27,7 @@ export type Kernel = (typeof kernels)[number];
  */
 const nicModules = { "virtio-net-pci": "", e1000e: "e1000e", vmxnet3: "vmxnet3" } as const;
 export type NicModel = keyof typeof nicModules;
+export const nicModels = Object.keys(nicModules) as readonly NicModel[];
 
 export interface Lab {
   readonly kernel: Kernel;
@@ -71,12 +73,15 @@ export async function bootLab(lab: Lab): Promise<Outcome> {
     writeShare(share, lab);
     const ports = new Ports(folder, lab);
     await ports.listen();
+    // A shell is idle most of the time, and may stay open all day.
+    const endTurn = lab.terminal === true ? () => undefined : await takeTurn();
     try {
       return await runQemu(lab, qemuArguments(lab, folder, acceleratorArguments(accelerator)), {
         folder,
         ports,
       });
     } finally {
+      endTurn();
       ports.close();
     }
   } finally {
@@ -100,7 +105,7 @@ function writeShare(share: string, lab: Lab): void {
   mkdirSync(path.join(share, "results"), { recursive: true });
   copyFileSync(path.join(import.meta.dirname, "guest/init"), path.join(share, "init"));
   chmodSync(path.join(share, "init"), 0o755);
-  const models = new Set(nicModels(lab));
+  const models = new Set(uplinkModels(lab));
   const settings = {
     LAB_CABLES: String(cableCount(lab)),
     LAB_MODULES: cached(`kernel-${lab.kernel}`, "modules"),
@@ -153,7 +158,7 @@ function cableCount(lab: Lab): number {
   return lab.cables ?? 2;
 }
 
-function nicModels(lab: Lab): NicModel[] {
+function uplinkModels(lab: Lab): NicModel[] {
   const named = lab.nics ?? [];
   return Array.from(
     { length: cableCount(lab) },
@@ -188,8 +193,13 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
     arguments_.push("-chardev", `socket,id=${port},path=${socket(port)}`);
     arguments_.push("-device", `virtserialport,chardev=${port},name=${port}`);
   }
-  arguments_.push("-serial", lab.terminal === true ? "stdio" : `file:${socket("console")}`);
-  for (const [cable, model] of nicModels(lab).entries()) {
+  if (lab.terminal === true) {
+    // Ctrl-C is for the shell inside, not for QEMU.
+    arguments_.push("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console");
+  } else {
+    arguments_.push("-serial", `file:${socket("console")}`);
+  }
+  for (const [cable, model] of uplinkModels(lab).entries()) {
     // Two NICs on one hub are the two ends of one cable.
     const ends = [
       ["nic", model, "52:55"],

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import type { Explanation, ReleaseAnswer } from "../../src/control/api.ts";
+import type { EnableAnswer, Explanation, ReleaseAnswer } from "../../src/control/api.ts";
 import type { UplinkEvent } from "../../src/model/event.ts";
 import type { Status } from "../../src/model/status.ts";
 import { runWithInput } from "./command.ts";
@@ -10,7 +10,7 @@ import { until } from "./wait.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const CONFIG_DIR = "/run/uplinkd-test/etc";
-const STATE_DIR = "/run/uplinkd-test/state";
+export const STATE_DIR = "/run/uplinkd-test/state";
 export const RUN_DIR = "/run/uplinkd";
 
 export interface DaemonShape {
@@ -33,6 +33,7 @@ export interface Daemon {
   readonly explain: (domain: string) => Promise<Explanation>;
   readonly events: () => Promise<readonly UplinkEvent[]>;
   readonly release: () => Promise<ReleaseAnswer>;
+  readonly enable: () => Promise<EnableAnswer>;
   readonly kill: () => Promise<void>;
   readonly stop: () => Promise<void>;
   /** Writes a new uplinkd.yaml and has it read. */
@@ -85,6 +86,7 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
     explain: (domain) => ask<Explanation>("GET", `/v1/explain/${domain}`),
     events: async () => (await ask<{ events: UplinkEvent[] }>("GET", "/v1/events?since=0")).events,
     release: () => ask<ReleaseAnswer>("POST", "/v1/release"),
+    enable: () => ask<EnableAnswer>("POST", "/v1/enable"),
     kill: () => signal("SIGKILL"),
     stop: () => signal("SIGTERM"),
     reconfigure: (config) => {

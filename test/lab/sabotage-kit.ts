@@ -53,6 +53,10 @@ const SABOTAGES = {
     changeClasses(({ ceil, prio }) => `rate 8kbit ceil ${ceil}bit prio ${prio}`),
   "priorities equal": () =>
     changeClasses(({ rate, ceil }) => `rate ${rate}bit ceil ${ceil}bit prio 3`),
+  "shares equal": () =>
+    changeClasses(
+      ({ rate, ceil, prio }) => `rate ${rate}bit ceil ${ceil}bit prio ${prio} quantum 4000`,
+    ),
   /** The line then limits, not the shaper. */
   "capacity lifted": () =>
     tc(

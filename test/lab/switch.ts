@@ -19,8 +19,11 @@ export function snoop(on: boolean): void {
   ip(
     [
       `link set sbr type bridge mcast_snooping ${value} mcast_querier ${value}` +
-        // Short intervals: a querier is trusted only after its first response interval has passed.
-        (on ? " mcast_query_response_interval 50 mcast_startup_query_interval 100" : ""),
+        // Short intervals: a querier is trusted only after its first response interval has passed, and groups that
+        // went with a pulled cable are reported again at the next query.
+        (on
+          ? " mcast_query_response_interval 50 mcast_startup_query_interval 100 mcast_query_interval 300"
+          : ""),
     ],
     switchNamespace,
   );
@@ -140,7 +143,7 @@ export function resetSwitch(): void {
   ip(
     [
       ...portNames().map((port) => `link set ${port} master sbr up`),
-      "link set sbr type bridge mcast_snooping 1 mcast_querier 0",
+      "link set sbr type bridge mcast_snooping 1 mcast_querier 0 mcast_query_interval 12500",
     ],
     switchNamespace,
   );

@@ -8,12 +8,13 @@ export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   limitMs = 10_000,
+  everyMs = pollMs,
 ): Promise<number> {
   const start = performance.now();
   while (!(await condition())) {
     if (performance.now() - start > limitMs)
       throw new Error(`after ${limitMs} ms still not: ${what}`);
-    await sleep(pollMs);
+    await sleep(everyMs);
   }
   return performance.now() - start;
 }

@@ -227,6 +227,18 @@ describe("uplinkctl", function () {
     assert.deepEqual([code, stderr], [0, ""]);
   });
 
+  it("enables again, and ends with 1 if not all is in force", async () => {
+    await serve();
+    assert.deepEqual(await run(["enable"]), { code: 0, stdout: "enforcing\n", stderr: "" });
+    daemon.enable = () => ({
+      mode: "enforcing",
+      problems: [{ object: "htb eno1", message: "refused", remedy: "look" }],
+    });
+    const { code, stdout } = await run(["enable"]);
+    assert.equal(code, 1);
+    assert.match(stdout, /htb eno1: refused/);
+  });
+
   it("releases, and ends with 1 if something could not be put back", async () => {
     await serve();
     assert.deepEqual(await run(["release"]), {

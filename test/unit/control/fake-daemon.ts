@@ -1,5 +1,10 @@
 /** A daemon with a fixed status, for tests of the API and of uplinkctl: it implements the interface that we own. */
-import type { ControlHandlers, Explanation, ReleaseAnswer } from "../../../src/control/api.ts";
+import type {
+  ControlHandlers,
+  EnableAnswer,
+  Explanation,
+  ReleaseAnswer,
+} from "../../../src/control/api.ts";
 import type { UplinkEvent } from "../../../src/model/event.ts";
 import { FALLBACK_POLICY } from "../../../src/model/policy.ts";
 import type { DomainStatus, Status, VnicStatus } from "../../../src/model/status.ts";
@@ -153,6 +158,10 @@ export class FakeDaemon implements ControlHandlers {
   release(): ReleaseAnswer | Promise<ReleaseAnswer> {
     this.releases++;
     return { steps: ["eno1: root qdisc removed"], problems: [] };
+  }
+
+  enable(): EnableAnswer {
+    return { mode: "enforcing", problems: [] };
   }
 
   /** Something happens. */

@@ -20,7 +20,7 @@ import {
   virshAside,
 } from "../../libvirt.ts";
 import { ping } from "../../standin.ts";
-import { until } from "../../wait.ts";
+import { until as untilFast } from "../../wait.ts";
 
 const MAC = "52:54:00:00:00:0b";
 const PLUGGED_MAC = "52:54:00:00:00:0c";
@@ -35,6 +35,10 @@ exit 0
 
 const annotation = (children: string) =>
   `<uplink:network xmlns:uplink="urn:uplinkd:domain:1">${children}</uplink:network>`;
+
+/** A look costs processes, and the nested guests need the CPUs. */
+const until = (what: string, condition: () => boolean | Promise<boolean>, limitMs = 10_000) =>
+  untilFast(what, condition, limitMs, 300);
 
 describe("real domains", () => {
   let daemon: Daemon;
@@ -96,17 +100,10 @@ describe("real domains", () => {
     assert.equal((await daemon.status()).domains.length, 0);
   });
 
-  it("follows a changed annotation, a NIC plugged in and a NIC unplugged of a live domain", async () => {
+  it("follows a changed annotation and a NIC plugged into a live domain", async () => {
     await startDomain({ name: "web1", macs: [MAC], metadata: annotation("") });
     const timesMs: Record<string, number> = {};
-    const changed = annotation('<uplink:bandwidth limit="7mbit"/>');
-    await virshAside(
-      ...["metadata", "web1", "urn:uplinkd:domain:1", "--live", "--key", "uplink"],
-      ...[
-        "--set",
-        changed.replace(' xmlns:uplink="urn:uplinkd:domain:1"', "").replaceAll("uplink:", ""),
-      ],
-    );
+    await setLimit("7mbit");
     timesMs["annotation"] = await until(
       "the new limit in the kernel",
       () => readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond === 7e6,
@@ -114,8 +111,6 @@ describe("real domains", () => {
     writeFileSync("/run/lab/nic.xml", interfaceXml(PLUGGED_MAC, {}));
     await virshAside("attach-device", "web1", "/run/lab/nic.xml", "--live");
     timesMs["plugged"] = await until("the new NIC's filter", () => traces(PLUGGED_MAC));
-    await virshAside("detach-device", "web1", "/run/lab/nic.xml", "--live");
-    timesMs["unplugged"] = await until("its filter gone", () => !traces(PLUGGED_MAC), 20_000);
     assert.ok(traces(MAC), "the other NIC is untouched");
     console.log(JSON.stringify(timesMs));
   });
@@ -125,26 +120,20 @@ describe("real domains", () => {
     const timesMs: Record<string, number> = {};
     const classesBefore = run("tc", "class", "show", "dev", "nic0");
     await stopService("libvirt-dbus", "SIGKILL");
-    await until(
-      "it is said",
-      async () => (await daemon.status()).daemon.libvirt === "down",
-      20_000,
-    );
     assert.equal(run("tc", "class", "show", "dev", "nic0"), classesBefore, "enforcement goes on");
-    await startService("libvirt-dbus");
-    timesMs["libvirtDbusBack"] = await until(
-      "libvirt up again",
-      async () => (await daemon.status()).daemon.libvirt === "up",
+    await setLimit("5mbit");
+    timesMs["changeAfterLibvirtDbusKilled"] = await until(
+      "the change is seen",
+      () => readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond === 5e6,
       20_000,
     );
+    await setLimit("40mbit");
+    await until("and undone", () => run("tc", "class", "show", "dev", "nic0") === classesBefore);
     await stopService("libvirtd", "SIGKILL");
     await startService("libvirtd");
     await until("up", async () => (await daemon.status()).daemon.libvirt === "up", 20_000);
     assert.equal(run("tc", "class", "show", "dev", "nic0"), classesBefore, "nothing was rebuilt");
-    await virshAside(
-      ...["metadata", "web1", "urn:uplinkd:domain:1", "--live", "--key", "uplink"],
-      ...["--set", '<network><bandwidth limit="6mbit"/></network>'],
-    );
+    await setLimit("6mbit");
     timesMs["eventAfterRestart"] = await until(
       "events come again",
       () => readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond === 6e6,
@@ -155,6 +144,13 @@ describe("real domains", () => {
     console.log(JSON.stringify(timesMs));
   });
 });
+
+async function setLimit(limit: string): Promise<void> {
+  await virshAside(
+    ...["metadata", "web1", "urn:uplinkd:domain:1", "--live", "--key", "uplink"],
+    ...["--set", `<network><bandwidth limit="${limit}"/></network>`],
+  );
+}
 
 /** Whether a filter names the MAC anywhere. */
 function traces(mac: string): boolean {

@@ -19,7 +19,7 @@ import { plug, pull } from "../../qmp.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
 import { Flood, Sink, Stream, turnOffSegmentation } from "../../traffic.ts";
-import { until } from "../../wait.ts";
+import { until as untilFast } from "../../wait.ts";
 
 const HIGH = "52:54:00:00:00:01";
 const LOW = "52:54:00:00:00:02";
@@ -28,6 +28,10 @@ const CONFIG = labConfig({ speed: "20mbit" });
 
 const annotation = (children: string) =>
   `<uplink:network xmlns:uplink="urn:uplinkd:domain:1">${children}</uplink:network>`;
+
+/** A look costs processes, and the nested guests need the CPUs. */
+const until = (what: string, condition: () => boolean | Promise<boolean>, limitMs = 10_000) =>
+  untilFast(what, condition, limitMs, 300);
 
 describe("pause and resume", () => {
   let daemon: Daemon;

@@ -163,6 +163,10 @@ describe("our netlink codec against the kernel", () => {
         ["ingress", 10],
       ],
     );
+    const refused = await apply(
+      added([{ kind: "htb", device: "nic0", defaultMinor: DEFAULT_MINOR }]),
+    );
+    assert.match(refused[0]?.message ?? "", /htb nic0: EEXIST/);
     const unknown = [...objects.values()].filter((object) => object.kind === "unknown-filter");
     assert.equal(unknown.length, 1);
     assert.deepEqual(await apply(unknown.map((object) => ({ op: "delete", object }))), []);
@@ -252,7 +256,7 @@ describe("our netlink codec against the kernel", () => {
       ]),
       { kind: "clsact", device: "bond0" },
       { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR },
-      { kind: "reports", device: "bond0" },
+      { kind: "reports", device: "bond0", copyTo: ["nic0", "nic1"].map((n) => ifindexOf(n) ?? 0) },
       ...["nic0", "nic1"].flatMap((device, port): KernelObject[] => [
         ...macs.map((mac, i) => ({ kind: "reflection", device, mac, handle: i + 1 }) as const),
         ...macs.map(

@@ -1,0 +1,199 @@
+/**
+ * The lab's tests, from outside: boots one lab for each kernel and stage, runs the stage's test files in it, and
+ * counts what every declared test reported.
+ *
+ *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME|all] [--grep PATTERN] [--long] [--sabotage NAME]
+ *
+ * Exit 0: every test passed. 1: one failed, was skipped, or never reported. 75: no test failed but the lab broke.
+ */
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { bootLab, brokenExitCode, type Kernel, kernels, reportBroken } from "./boot.ts";
+import { repository } from "./cache.ts";
+import { readReport, type TestResult } from "./report.ts";
+
+/** In running order. The kernel's version matters to some; libvirt's and our own processes don't see it. */
+const stages = {
+  shaping: kernels,
+  loss: kernels,
+  libvirt: ["6.1"],
+  faults: ["6.1"],
+} as const satisfies Readonly<Record<string, readonly Kernel[]>>;
+type Stage = keyof typeof stages;
+const stageNames = Object.keys(stages) as readonly Stage[];
+
+/** A stage that takes longer hangs: a tenth of it is usual. */
+const stageLimitSeconds = 1800;
+const longStageLimitSeconds = 4 * 3600;
+
+interface Choice {
+  readonly kernels: readonly Kernel[];
+  readonly stages: readonly Stage[];
+  /** Kernels and stages were named: 6.12 then runs every stage that is asked for. */
+  readonly kernelNamed: boolean;
+  readonly grep: string;
+  readonly long: boolean;
+  readonly sabotage: string | undefined;
+}
+
+interface LabRun {
+  readonly kernel: Kernel;
+  readonly stage: Stage;
+}
+
+async function main(): Promise<number> {
+  const choice = parseChoice();
+  if (choice === undefined) return 2;
+  const results: TestResult[] = [];
+  let brokenLabs = 0;
+  for (const labRun of plannedRuns(choice)) {
+    const files = stageFiles(labRun.stage, choice.long);
+    if (files.length === 0) throw new Error(`stage ${labRun.stage} has no test file`);
+    const first = await runStage(labRun, files, choice.grep, choice);
+    let verdicts = first.results;
+    // A machine that was busy for a moment deserves a second try; a test that failed gets none.
+    const faults = verdicts.filter(({ verdict }) => verdict === "fault");
+    const nothingRan = first.broken && verdicts.every(({ verdict }) => verdict === "silent");
+    if (faults.length > 0 || nothingRan) {
+      process.stdout.write("  the lab was at fault: once more\n");
+      const grep = nothingRan ? choice.grep : exactly(faults.map(({ test }) => test));
+      const second = await runStage(labRun, files, grep, choice);
+      verdicts = [
+        ...verdicts.filter((result) => !second.names.has(result.test)),
+        ...second.results,
+      ];
+      brokenLabs += second.broken ? 1 : 0;
+    } else if (first.broken) {
+      brokenLabs += 1;
+    }
+    results.push(...verdicts);
+  }
+  return summarize(results, brokenLabs);
+}
+
+function parseChoice(): Choice | undefined {
+  const { values } = parseArgs({
+    options: {
+      kernel: { type: "string", default: "all" },
+      stage: { type: "string", default: "all" },
+      grep: { type: "string", default: "" },
+      long: { type: "boolean", default: false },
+      sabotage: { type: "string" },
+    },
+  });
+  const chosenKernels = kernels.filter((name) => values.kernel === "all" || values.kernel === name);
+  const chosenStages = stageNames.filter((name) => values.stage === "all" || values.stage === name);
+  if (chosenKernels.length === 0 || chosenStages.length === 0) {
+    process.stderr.write(
+      `--kernel is all or one of ${kernels.join(", ")}; --stage is all or one of ${stageNames.join(", ")}\n`,
+    );
+    return undefined;
+  }
+  return {
+    kernels: chosenKernels,
+    stages: chosenStages,
+    kernelNamed: values.kernel !== "all",
+    grep: values.grep,
+    long: values.long,
+    sabotage: values.sabotage,
+  };
+}
+
+function plannedRuns(choice: Choice): readonly LabRun[] {
+  return choice.stages.flatMap((stage) =>
+    choice.kernels
+      .filter((kernel) => choice.kernelNamed || stages[stage].some((name) => name === kernel))
+      .map((kernel) => ({ kernel, stage })),
+  );
+}
+
+/** Files named NAME.long.test.ts take long and run only when asked for. */
+function stageFiles(stage: Stage, long: boolean): readonly string[] {
+  return globSync(`test/lab/stages/${stage}/**/*.test.ts`, { cwd: repository })
+    .filter((file) => long || !file.endsWith(".long.test.ts"))
+    .sort();
+}
+
+interface StageOutcome {
+  readonly results: readonly TestResult[];
+  readonly names: ReadonlySet<string>;
+  readonly broken: boolean;
+}
+
+async function runStage(
+  { kernel, stage }: LabRun,
+  files: readonly string[],
+  grep: string,
+  choice: Choice,
+): Promise<StageOutcome> {
+  process.stdout.write(`stage ${stage}, kernel ${kernel}\n`);
+  const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-results-"));
+  try {
+    const startMs = performance.now();
+    const outcome = await bootLab({
+      kernel,
+      command: ["node", "test/lab/inside.ts", "/lab/results/report", grep, ...files],
+      environment: choice.sabotage === undefined ? {} : { UPLINKD_SABOTAGE: choice.sabotage },
+      results: folder,
+      limitSeconds: choice.long ? longStageLimitSeconds : stageLimitSeconds,
+    });
+    const read = readReport(path.join(folder, "report"));
+    if (outcome.kind === "broken") reportBroken(outcome);
+    const seconds = Math.round((performance.now() - startMs) / 1000);
+    process.stdout.write(`  ${read.length} tests in ${seconds} s, boot and all\n`);
+    // A file that does not load, or declares nothing, must not look like a stage that passed.
+    const loaded = outcome.kind === "broken" || outcome.exitCode === 0 || read.length > 0;
+    const results = loaded
+      ? read
+      : [failure(`stage ${stage}, kernel ${kernel}`, "its files do not load")];
+    return {
+      results,
+      names: new Set(results.map(({ test }) => test)),
+      broken: outcome.kind === "broken",
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function failure(test: string, why: string): TestResult {
+  return { test, verdict: "failed", seconds: 0, why };
+}
+
+/** A pattern for exactly these full titles. */
+function exactly(titles: readonly string[]): string {
+  return `^(${titles.map((title) => title.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})$`;
+}
+
+function summarize(results: readonly TestResult[], brokenLabs: number): number {
+  const of = (...verdicts: readonly TestResult["verdict"][]) =>
+    results.filter(({ verdict }) => verdicts.includes(verdict));
+  const [passed, failed, skipped] = [of("passed"), of("failed"), of("skipped")];
+  const unjudged = of("fault", "silent");
+  for (const { test, why } of failed) process.stdout.write(`FAILED: ${test}: ${firstLine(why)}\n`);
+  for (const { test, why } of unjudged) {
+    process.stdout.write(`no verdict: ${test}: ${firstLine(why)}\n`);
+  }
+  // Skipping is for what is missing, and what is missing fails the run.
+  for (const { test } of skipped) process.stdout.write(`skipped: ${test}\n`);
+  // A test without a verdict did not pass; whether the lab or the test is to blame, the exit code says.
+  const lost = failed.length + unjudged.length;
+  const skips = skipped.length > 0 ? `, ${skipped.length} skipped` : "";
+  const none = results.length === 0;
+  if (none) process.stdout.write("no test ran\n");
+  let exitCode = lost + skipped.length > 0 || none ? 1 : 0;
+  if (failed.length === 0 && (brokenLabs > 0 || of("fault").length > 0)) {
+    process.stdout.write(`lab broken: ${unjudged.length} tests have no verdict\n`);
+    exitCode = brokenExitCode;
+  }
+  process.stdout.write(`${passed.length} passed, ${lost} failed${skips}\n`);
+  return exitCode;
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? "";
+}
+
+process.exitCode = await main();

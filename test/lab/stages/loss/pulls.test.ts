@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { resetToBare } from "../../bare.ts";
+import { type Daemon, startDaemon } from "../../daemon.ts";
+import { LabFault } from "../../fault.ts";
+import { type Guest, startGuest, whereIs } from "../../guests.ts";
+import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
+import { measurePulls, median, type PullsReport } from "../../loss.ts";
+import { plug, pull } from "../../qmp.ts";
+import { itEnforces } from "../../sabotage-kit.ts";
+import { addStandin, ping } from "../../standin.ts";
+import { outside } from "../../switch.ts";
+import { until } from "../../wait.ts";
+import { allAtHome, quickConfig } from "./reached.ts";
+
+const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
+const PINGS = 20;
+
+describe("pulled cables", () => {
+  let daemon: Daemon;
+  /** At home on the active port. */
+  let first: Guest;
+  /** At home on the other. */
+  let second: Guest;
+  let guests: readonly Guest[];
+
+  afterEach(() => daemon.kill());
+
+  async function install(): Promise<void> {
+    await resetToBare();
+    await buildHost();
+    await setActivePort("nic0");
+    daemon = await startDaemon({ config: quickConfig() });
+    first = startGuest(1, "first", prefer("nic0"));
+    second = startGuest(2, "second", prefer("nic1"));
+    guests = [first, second];
+  }
+
+  it("cost a vNIC off the active port at most 1 frame, and one on it half of what bonding alone loses", async () => {
+    await resetToBare();
+    await buildHost();
+    const plain = await measurePulls({
+      a: addStandin({ number: 1 }),
+      b: outside,
+      settleMs: 500,
+      cable: () => (activePort() === "nic0" ? 0 : 1),
+    });
+    const bonding = median(plain.pulls.map(({ there, back }) => Math.max(there, back)));
+    print("bonding alone, active port", plain);
+
+    await install();
+    const off = await measurePulls({
+      a: second,
+      b: outside,
+      settleMs: 500,
+      cable: 1,
+      afterPlug: () => allAtHome(daemon, guests),
+    });
+    print("uplinkd, off the active port", off);
+    const on = await measurePulls({
+      a: first,
+      b: outside,
+      settleMs: 500,
+      cable: 0,
+      afterPlug: async () => {
+        await allAtHome(daemon, guests);
+        await setActivePort("nic0");
+      },
+    });
+    print("uplinkd, on the active port", on);
+    const answered = (await daemon.events())
+      .filter(({ id }) => id === "loss-answered")
+      .map(({ fields }) => fields["microseconds"]);
+    console.log(`      prepared plans sent after ${answered.join(", ")} us`);
+
+    if (bonding <= 20) throw new LabFault(`a pull costs plain bonding ${bonding} frames only`);
+    for (const way of ["there", "back"] as const) {
+      const offActive = median(off.pulls.map((lost) => lost[way]));
+      assert.ok(offActive <= 1, `${way}: ${offActive} lost by a pull off the active port`);
+      const onActive = median(on.pulls.map((lost) => lost[way]));
+      assert.ok(onActive <= bonding / 2, `${way}: ${onActive} lost, bonding alone ${bonding}`);
+    }
+    for (const { whole } of [off, on]) {
+      assert.equal(whole.there.duplicates + whole.back.duplicates, 0, "no frame came twice");
+    }
+    assert.equal(answered.length, 10, "the prepared plan was sent at every loss");
+  }).timeout(240_000);
+
+  itEnforces(
+    "claim 8: VM 1 by NIC 1 and VM 2 by NIC 2, each by the other's while its own is away, and home again",
+    {
+      sabotage: ["pins gone", "queue ids gone", "standby classes gone", "vNIC filters gone"],
+      timeoutMs: 180_000,
+    },
+    async (strike) => {
+      await install();
+      const classIds = [
+        (await whereIs(daemon, first)).classId,
+        (await whereIs(daemon, second)).classId,
+      ];
+      const ways = () => guests.map((guest, index) => leavesBy(guest, classIds[index] ?? ""));
+      const homes = ["nic0", "nic1"];
+      assert.deepEqual(ways(), homes, "at home");
+      for (const cable of [1, 0]) {
+        const other = `nic${1 - cable}`;
+        await pull(cable);
+        assert.deepEqual(ways(), [other, other], `nic${cable} away`);
+        await plug(cable);
+        await allAtHome(daemon, guests);
+        assert.deepEqual(ways(), homes, `nic${cable} back`);
+      }
+      await daemon.kill();
+      strike(null);
+      assert.deepEqual(ways(), homes, "at home, no daemon");
+      for (const cable of [1, 0]) {
+        const other = `nic${1 - cable}`;
+        await pull(cable);
+        await until("another port active", () => activePort() === other);
+        assert.deepEqual(ways(), [other, other], `nic${cable} away, no daemon`);
+        await plug(cable);
+        await until("at home again", () => ways().join() === homes.join());
+      }
+    },
+  );
+});
+
+/** The uplink on which a guest's class counts its pings, "" for none or several. */
+function leavesBy({ namespace }: Guest, classId: string): string {
+  const uplinks = ["nic0", "nic1"];
+  const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
+  const before = packets();
+  ping(namespace, outside.ipv4, { count: PINGS, intervalMs: 10 });
+  const after = packets();
+  const used = uplinks.filter((_, index) => (after[index] ?? 0) - (before[index] ?? 0) >= PINGS);
+  return used.length === 1 ? (used[0] ?? "") : "";
+}
+
+function print(what: string, { pulls, plugs }: PullsReport): void {
+  const words = (["there", "back"] as const).map((way) => {
+    const lost = (moments: PullsReport["pulls"]) => moments.map((moment) => moment[way]);
+    return `${way} ${lost(pulls).join(" ")} (median ${median(lost(pulls))}), at the return ${lost(plugs).join(" ")}`;
+  });
+  console.log(`      ${what}: ${words.join("; ")}`);
+}

@@ -1,0 +1,26 @@
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { cached } from "./cache.ts";
+
+/**
+ * Waits until no other lab runs on this machine: two at once would make each other's times untrue. The lock is a
+ * flock(1)'s, which ends with us however we end.
+ * @returns the function that ends our turn
+ */
+export async function takeTurn(): Promise<() => void> {
+  mkdirSync(cached(), { recursive: true });
+  const holder = spawn("flock", [cached("turn"), "sh", "-c", "echo ours; exec cat"], {
+    stdio: ["pipe", "pipe", "inherit"],
+    detached: true,
+  });
+  const waiting = setTimeout(() => {
+    process.stderr.write("waiting for another lab on this machine to end\n");
+  }, 2000);
+  await new Promise<void>((resolve, reject) => {
+    holder.on("error", reject);
+    holder.stdout.once("data", () => resolve());
+    holder.once("exit", () => reject(new Error("flock ended without its turn")));
+  });
+  clearTimeout(waiting);
+  return () => holder.stdin.end();
+}

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { describeStatus, explainDomain } from "../../../src/daemon/describe.ts";
+import type { Run } from "../../../src/daemon/loop.ts";
+import type { DaemonStatus } from "../../../src/model/status.ts";
+import type { World } from "../../../src/model/world.ts";
+import { NO_LOADS } from "../../../src/observe/demand.ts";
+import { planLosses } from "../../../src/plan/loss.ts";
+import { planWorld } from "../../../src/plan/plan.ts";
+import { buildWorld, GBIT, MBIT, NOW, withUplink } from "../world.ts";
+
+const daemon: DaemonStatus = {
+  version: "0",
+  pid: 1,
+  startedAtMs: 0,
+  mode: "enforcing",
+  libvirt: "up",
+  lastResyncMs: null,
+};
+const whole = buildWorld({
+  uplinks: [
+    { name: "eno1", speedBitsPerSecond: GBIT },
+    { name: "eno2", speedBitsPerSecond: GBIT },
+  ],
+  domains: [
+    {
+      name: "web1",
+      vnics: [{ home: "eno1", bandwidth: { reservationBitsPerSecond: 300 * MBIT } }],
+    },
+  ],
+});
+
+function runOf(world: World): Run {
+  const planned = planLosses(world, planWorld(world));
+  return { world, plan: planned.plan, losses: planned.losses, steps: [] };
+}
+
+describe("the status document", () => {
+  it("shows home, class and what was promised, and where frames go while home is lost", () => {
+    const status = describeStatus(daemon, runOf(whole), NO_LOADS, []);
+    const vnic = status.domains[0]?.vnics[0];
+    assert.deepEqual(
+      [
+        vnic?.home,
+        vnic?.via,
+        vnic?.classId,
+        vnic?.reservationBitsPerSecond,
+        vnic?.sentBitsPerSecond,
+      ],
+      ["eno1", "eno1", "7570:10", 300 * MBIT, null],
+    );
+    assert.equal(status.teams[0]?.condition, "ok");
+    const lost = withUplink(whole, "eno1", { carrier: false, bondUp: false, lostAtMs: NOW });
+    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, []);
+    assert.deepEqual(
+      [degraded.domains[0]?.vnics[0]?.home, degraded.domains[0]?.vnics[0]?.via],
+      ["eno1", "eno2"],
+    );
+    assert.deepEqual(
+      degraded.teams[0]?.uplinks.map(({ usable, reason }) => [usable, reason]),
+      [
+        [false, "no carrier"],
+        [true, "usable"],
+      ],
+    );
+  });
+
+  it("explains a domain, with what each loss would bring; knows no strangers", () => {
+    const run = runOf(whole);
+    const text = explainDomain("web1", run, NO_LOADS)?.reasons.join("\n") ?? "";
+    assert.match(text, /if eno1 fails: 52:54:00:00:00:00 goes by eno2 with 300mbit/);
+    assert.equal(explainDomain("nobody", run, NO_LOADS), null);
+  });
+});

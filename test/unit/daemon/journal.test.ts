@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Journal } from "../../../src/daemon/journal.ts";
+import { StateError } from "../../../src/model/errors.ts";
+
+describe("the journal", () => {
+  let directory: string;
+  let path: string;
+  let told: string[];
+  const open = (bootId = "boot-1") =>
+    Journal.open(path, bootId, (error) => told.push(error.message));
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "uplinkd-journal-"));
+    path = join(directory, "state", "journal.json");
+    told = [];
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  it("begins empty and keeps what is written", () => {
+    const journal = open();
+    assert.deepEqual([journal.contents.released, journal.contents.before], [false, []]);
+    journal.write({ before: [{ kind: "promiscuity", device: "eno1", on: true }], holds: ["web1"] });
+    assert.deepEqual(open().contents, journal.contents);
+    assert.deepEqual(told, []);
+  });
+
+  it("forgets kernel state with the boot that it was of, but neither pauses nor holds nor a release", () => {
+    const pause = {
+      domain: "web1",
+      uuid: "u",
+      sinceMs: 5,
+      reason: "loss",
+      demandBitsPerSecond: { "52:54:00:00:00:01": 7 },
+      outcome: "done" as const,
+    };
+    open().write({
+      released: true,
+      before: [{ kind: "port-queue", device: "eno1", queueId: 3 }],
+      clsactCreated: ["eno1"],
+      pauses: [pause],
+      holds: ["db"],
+    });
+    const { contents } = open("boot-2");
+    assert.deepEqual(contents, {
+      version: 1,
+      bootId: "boot-2",
+      released: true,
+      before: [],
+      clsactCreated: [],
+      pauses: [pause],
+      holds: ["db"],
+    });
+  });
+
+  for (const [what, text] of [
+    ["cut off", '{"version": 1, "bootId'],
+    ["of another form", '{"version": 2}'],
+    ["empty", ""],
+  ] as const) {
+    it(`keeps a file aside that is ${what}, says so, and begins anew`, () => {
+      open().write({ holds: ["web1"] });
+      writeFileSync(path, text);
+      const journal = open();
+      assert.deepEqual(journal.contents.holds, []);
+      assert.match(told.join(), /damaged and kept as .*journal\.json\.unreadable.*virsh resume/s);
+      assert.equal(readFileSync(`${path}.unreadable`, "utf8"), text);
+      journal.write({ holds: ["web2"] });
+      assert.deepEqual(open().contents.holds, ["web2"]);
+    });
+  }
+
+  it("leaves the old contents in force when it can't write", () => {
+    // A directory of that name can be written by nobody, root included.
+    writeFileSync(join(directory, "state"), "no directory");
+    const journal = open();
+    told = [];
+    assert.throws(
+      () => journal.write({ released: true }),
+      (error: unknown) => {
+        assert.ok(error instanceof StateError);
+        assert.equal(error.object, path);
+        assert.match(error.message, /can't be written.*free space/);
+        return true;
+      },
+    );
+    assert.equal(journal.contents.released, false);
+    assert.equal(existsSync(`${path}.new`), false);
+  });
+});

@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Journal } from "../../../src/daemon/journal.ts";
+import { ControlLoop } from "../../../src/daemon/loop.ts";
+import { Registry } from "../../../src/daemon/registry.ts";
+import type { DomainDefinition } from "../../../src/model/domain.ts";
+import { loadAll } from "../../../src/policy/load.ts";
+import { macOf, NOW } from "../world.ts";
+import { FakeKernel, fakeLog } from "./fake.ts";
+
+describe("the control loop", () => {
+  let directory: string;
+  let kernel: FakeKernel;
+  let journal: Journal;
+  let registry: Registry;
+  let lines: string[];
+  let complete: boolean;
+  let loop: ControlLoop;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "uplinkd-loop-"));
+    kernel = new FakeKernel();
+    complete = true;
+    start();
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  /** Another run of the daemon over the same kernel and the same disk. */
+  function start(): void {
+    const loaded = loadAll(join(directory, "no-such-directory"));
+    journal = Journal.open(join(directory, "journal.json"), "boot", () => assert.fail("damaged"));
+    registry = new Registry(loaded.config, loaded.policies);
+    const { log, lines: told } = fakeLog();
+    lines = told;
+    loop = new ControlLoop({
+      kernel,
+      journal,
+      registry,
+      log,
+      now: () => NOW,
+      loaded,
+      observeOnly: false,
+      domainsComplete: () => complete,
+    });
+  }
+
+  const domain = (number: number): DomainDefinition => ({
+    name: `vm${number}`,
+    uuid: `uuid${number}`,
+    vnics: [
+      {
+        mac: macOf(number),
+        attachment: { kind: "bridge", bridge: "br0" },
+        tap: null,
+        libvirtLimitBitsPerSecond: null,
+        hasLibvirtBandwidth: false,
+      },
+    ],
+    annotation: null,
+    owner: null,
+    problems: [],
+  });
+
+  const lastApplied = () => kernel.applied.at(-1) ?? [];
+
+  it("makes the kernel what the plan says, and then has nothing to do", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    assert.ok(lastApplied().includes("add class eno1 7570:10"));
+    assert.deepEqual(loop.drift, []);
+    await loop.run();
+    assert.equal(kernel.applied.length, 1);
+    assert.ok((kernel.armed.get("eno1")?.length ?? 0) > 0, "the loss of eno1 is prepared");
+  });
+
+  it("saves what has no owner's mark before it changes it, once", async () => {
+    await loop.run();
+    const kinds = journal.contents.before.map((object) => object.kind);
+    assert.deepEqual(kinds.toSorted(), ["port-queue", "port-queue", "promiscuity", "promiscuity"]);
+    const { before } = journal.contents;
+    kernel.objects.delete("promiscuity eno1");
+    await loop.run();
+    assert.deepEqual(journal.contents.before, before);
+    assert.deepEqual(journal.contents.clsactCreated.toSorted(), ["bond0", "eno1", "eno2"]);
+  });
+
+  it("changes nothing that it can't save, says so once, and goes on when there is room", async () => {
+    mkdirSync(join(directory, "journal.json.new"));
+    await loop.run();
+    await loop.run();
+    assert.deepEqual(kernel.applied, []);
+    assert.equal(lines.filter((line) => line.startsWith("<3>state-unwritable")).length, 1);
+    assert.match(loop.drift[0]?.message ?? "", /can't be written/);
+    rmSync(join(directory, "journal.json.new"), { recursive: true });
+    await loop.run();
+    assert.deepEqual([kernel.applied.length, loop.drift], [1, []]);
+  });
+
+  it("makes one run of all that is asked during a run, and that one sees what they asked about", async () => {
+    let release = () => {};
+    kernel.hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    const first = loop.run();
+    registry.put(domain(1), "running");
+    const later = [loop.run(), loop.run(), loop.run()];
+    release();
+    assert.equal((await first).world.domains.length, 0);
+    const runs = await Promise.all(later);
+    assert.equal(runs[0]?.world.domains.length, 1);
+    assert.ok(runs.every((run) => run === runs[0]));
+    assert.equal(kernel.reads, 2);
+  });
+
+  it("undoes what somebody else has changed, and names it", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    kernel.objects.delete("class eno2 7570:10");
+    await loop.run();
+    assert.deepEqual(lastApplied(), ["add class eno2 7570:10"]);
+    const told = lines.filter((line) => line.includes("drift-mended"));
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? "", /^<4>.*class eno2 7570:10 was gone/);
+  });
+
+  it("doesn't call its own changes somebody else's", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    registry.put(domain(2), "running");
+    await loop.run();
+    registry.remove("uuid1");
+    await loop.run();
+    kernel.objects.delete("class eno2 7570:11");
+    loop.noteReaction();
+    await loop.run();
+    assert.doesNotMatch(lines.join("\n"), /drift-mended/);
+  });
+
+  it("spares after a restart what no domain has claimed yet, until libvirt has told of all", async () => {
+    registry.put(domain(1), "running");
+    registry.put(domain(2), "running");
+    await loop.run();
+    const before = kernel.applied.length;
+    complete = false;
+    start();
+    await loop.run();
+    assert.equal(kernel.applied.length, before, "nothing is touched");
+    registry.put(domain(2), "running");
+    await loop.run();
+    assert.equal(kernel.applied.length, before, "the one that is known has what it had");
+    complete = true;
+    await loop.run();
+    assert.ok(lastApplied().includes(`delete vnic bond0 ${macOf(1)}`));
+    assert.ok(!lastApplied().some((step) => step.includes(macOf(2))));
+    assert.doesNotMatch(lines.join("\n"), /drift-mended/);
+  });
+
+  it("takes away what an ended domain left that it never knew", async () => {
+    registry.put(domain(1), "running");
+    registry.put(domain(2), "running");
+    await loop.run();
+    complete = false;
+    start();
+    await loop.run();
+    loop.disown([macOf(1)]);
+    await loop.run();
+    assert.ok(lastApplied().includes(`delete vnic bond0 ${macOf(1)}`));
+    assert.ok(!lastApplied().some((step) => step.includes(macOf(2))));
+  });
+
+  it("releases, stays out, also after a restart, and comes back when enabled", async () => {
+    registry.put(domain(1), "running");
+    kernel.sharedHooks = ["eno2"];
+    await loop.run();
+    const { steps, refused } = await loop.release();
+    assert.deepEqual(refused, []);
+    const keys = [...kernel.objects.keys()];
+    assert.deepEqual(
+      keys.filter((key) => /^(htb|class|vnic|catch-all)/.test(key)),
+      [],
+    );
+    assert.ok(keys.includes("clsact eno2"), "others' filters are in it");
+    assert.ok(steps.length > 0);
+    await loop.run();
+    start();
+    registry.put(domain(1), "running");
+    await loop.run();
+    assert.equal(loop.mode, "released");
+    assert.equal(kernel.objects.has("htb eno1"), false);
+    await loop.enable();
+    assert.equal(loop.mode, "enforcing");
+    assert.ok(kernel.objects.has("class eno1 7570:10"));
+  });
+
+  it("releases only after the runs that were already asked for", async () => {
+    let release = () => {};
+    kernel.hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    const runs = [loop.run(), loop.run()];
+    const released = loop.release();
+    release();
+    await Promise.all([...runs, released]);
+    assert.equal(kernel.objects.has("htb eno1"), false);
+  });
+});
