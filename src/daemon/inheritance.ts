@@ -11,6 +11,9 @@ export class Inheritance {
   /** MACs that had a filter at the first look and that no domain has claimed since; null: not looked yet. */
   #macs: Set<Mac> | null = null;
 
+  /** Whether everything has found its owner or is taken away. */
+  settled = false;
+
   /** A domain with these has ended: what it left isn't inherited. */
   disown(macs: readonly Mac[]): void {
     for (const mac of macs) this.#macs?.delete(mac);

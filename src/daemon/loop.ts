@@ -221,6 +221,7 @@ export class ControlLoop {
   /** A domain has ended that an earlier run of the daemon knew: what it left needs no owner any more. */
   disown(macs: readonly Mac[]): void {
     this.#inheritance.disown(macs);
+    this.#settled = null;
   }
 
   /** Enforces again after a release. */
@@ -256,17 +257,18 @@ export class ControlLoop {
       }
       this.#verify(run, devices, nowMs, refused);
     } else this.#drift = [];
-    const whole = this.#drift.length === 0 && this.#options.domainsComplete();
-    this.#settled = whole ? run.plan.kernel : null;
+    this.#settled = this.#drift.length === 0 ? run.plan.kernel : null;
     this.#arm(run);
   }
 
   /** The steps to take; what may still be some domain's is left until libvirt has told of all. */
   #diff(present: KernelMap, desired: KernelMap): readonly Step[] {
     const steps = diffKernel(present, desired);
-    return this.#options.domainsComplete()
-      ? steps
-      : this.#inheritance.spare(steps, present, desired);
+    if (!this.#options.domainsComplete()) return this.#inheritance.spare(steps, present, desired);
+    // What was spared until now, and goes, was nobody else's doing.
+    if (!this.#inheritance.settled) this.#settled = null;
+    this.#inheritance.settled = true;
+    return steps;
   }
 
   /** Reads back what was written: if the kernel differs from the plan, it is said. */

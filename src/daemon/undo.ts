@@ -45,7 +45,7 @@ export function writeUndos(runDir: string, world: World, plan: Plan, log: EventL
       written.set(`undo ${name}`, text);
     } catch (error) {
       if (!(error instanceof UplinkError)) throw error;
-      log.tell("warning", "undo-unwritten", `${error.object}: ${error.message}`);
+      tellOnce(log, `${error.object}: ${error.message}`);
     }
   }
   for (const key of written.keys()) {
@@ -69,10 +69,19 @@ export function writeReleaseScript(
       renameSync(`${path}.new`, path);
     }
     written.set("release", text);
+    for (const key of written.keys()) if (key.startsWith("failed ")) written.delete(key);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    log.tell("warning", "undo-unwritten", `${path}: ${message}`);
+    tellOnce(log, `${path}: ${message}`);
   }
+}
+
+/** A full disk is tried again at every run, and told once until it was written. */
+function tellOnce(log: EventLog, message: string): void {
+  const key = `failed ${message}`;
+  if (written.has(key)) return;
+  written.set(key, message);
+  log.tell("warning", "undo-unwritten", message);
 }
 
 /** The script's text. Names of devices come from the kernel, which allows no quotes, spaces or slashes in them. */

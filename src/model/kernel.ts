@@ -273,6 +273,8 @@ export interface Conflict {
   readonly found: string;
   readonly message: string;
   readonly remedy: string;
+  /** Whether uplinkd can't work on the device as long as it stands. */
+  readonly blocking: boolean;
 }
 
 /** Counters of one class on one uplink, as the kernel reports them. */

@@ -162,6 +162,7 @@ function addHtb(
       found: name,
       message: `${device} has ${name}, which is not uplinkd's`,
       remedy: `find out who made it; 'tc qdisc del dev ${device} root' removes it`,
+      blocking: true,
     });
     return;
   }
@@ -194,6 +195,7 @@ function addClsact(
       found: `qdisc ${ingress.kind}`,
       message: `${device} has an ${ingress.kind} qdisc, beside which there can be no clsact`,
       remedy: `make its filters ones of clsact, or 'tc qdisc del dev ${device} ingress'`,
+      blocking: true,
     });
     return;
   }
@@ -221,6 +223,7 @@ function addForeignFilter(found: Found, device: string, filter: Filter): void {
     found: `${hook} filter pref ${priority} ${kind}`,
     message: `a foreign filter on ${device} (${hook}, pref ${priority}) changes frames' class or port`,
     remedy: `see 'tc filter show dev ${device} ${hook}' and find out who made it`,
+    blocking: false,
   });
 }
 

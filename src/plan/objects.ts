@@ -54,11 +54,16 @@ export function addTeamObjects(map: Map<string, KernelObject>, input: TeamObject
     map.set(kernelKey(object), object);
   };
   if (team.config.bondUpdelayMs !== null) {
-    put({ kind: "bond-option", bond: bond.name, updelayMs: team.config.bondUpdelayMs });
+    // Bonding rounds it down to a multiple of miimon (bond_option_updelay_set); planned so, it compares equal.
+    const updelayMs = team.config.bondUpdelayMs - (team.config.bondUpdelayMs % bond.miimonMs);
+    put({ kind: "bond-option", bond: bond.name, updelayMs });
   }
   if (input.moveActiveTo !== null)
     put({ kind: "active-port", bond: bond.name, port: input.moveActiveTo });
   for (const grants of input.grants) putUplink(put, input, grants);
+  for (const entry of uplinks) {
+    if (isGuarded(team, entry)) put({ kind: "clsact", device: entry.uplink.name });
+  }
   put({ kind: "clsact", device: bond.name });
   put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR });
   // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
@@ -165,11 +170,24 @@ function putVnicFilters(
     put({ kind: "uplink-action", index: action, queueId: direct ? home : via });
   put({ kind: "vnic", device: bond.name, mac, handle, minor, actionIndex: action });
   for (const entry of input.uplinks) {
-    if (!entry.managed) continue;
+    if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;
     put({ kind: "reflection", device, mac, handle });
+    if (!entry.managed) continue;
     put({ kind: "redirect", device, mac, handle, toIfindex: bond.ifindex });
   }
+}
+
+/**
+ * A port that we don't shape still takes in for the bond what the switch floods: a vNIC's own broadcast by another
+ * port would come back there, and the bridge would learn that the vNIC is outside. Only a qdisc in the place of
+ * clsact's leaves no room for the filter.
+ */
+function isGuarded(team: TeamState, { managed, uplink }: Usability): boolean {
+  if (managed || !uplink.inBond) return false;
+  return !team.conflicts.some(
+    ({ device, found }) => device === uplink.name && found.startsWith("qdisc "),
+  );
 }
 
 function htbClass(

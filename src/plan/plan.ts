@@ -4,8 +4,8 @@
  */
 import type { Problem } from "../model/domain.ts";
 import type { KernelObject } from "../model/kernel.ts";
-import type { DomainAction, DomainPlan, Plan } from "../model/plan.ts";
-import { formatDuration } from "../model/units.ts";
+import type { DomainAction, DomainPlan, Plan, VnicPlan } from "../model/plan.ts";
+import { formatDuration, formatRate } from "../model/units.ts";
 import type { DomainState, World } from "../model/world.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import { type DueCasualty, planTeam } from "./team.ts";
@@ -42,7 +42,13 @@ export function planWorld(world: World): Plan {
       return kernel;
     },
     nextWakeAtMs: wakes.length === 0 ? null : Math.min(...wakes),
-    problems: world.domains.flatMap(unshaped),
+    problems: [
+      ...world.domains.flatMap(unshaped),
+      ...unmetReservations(
+        world,
+        results.flatMap((result) => result.vnics),
+      ),
+    ],
   };
 }
 
@@ -93,4 +99,32 @@ function unshaped(domain: DomainState): Problem[] {
           },
         ],
   );
+}
+
+/** Rates are whole bytes per second, and a few bits are set aside for each class; less than this is no breach. */
+const ROUNDING_PART = 0.001;
+
+/** Reservations that don't fit where their vNIC is carried: the VM runs all the same, and it is said. */
+function unmetReservations(world: World, vnics: readonly VnicPlan[]): Problem[] {
+  const promised = new Map(
+    world.domains.flatMap((domain) =>
+      domain.vnics.map(
+        (vnic) => [vnic.mac, vnic.policy.bandwidth.reservationBitsPerSecond] as const,
+      ),
+    ),
+  );
+  return vnics.flatMap((vnic) => {
+    const reservation = promised.get(vnic.mac) ?? 0;
+    const grant = vnic.classes.find((entry) => entry.uplink === vnic.via);
+    if (grant === undefined) return [];
+    if (grant.reservationBitsPerSecond >= reservation * (1 - ROUNDING_PART)) return [];
+    const granted = formatRate(grant.reservationBitsPerSecond);
+    return [
+      {
+        object: `domain ${vnic.domain} ${vnic.mac}`,
+        message: `its reservation of ${formatRate(reservation)} does not fit on ${vnic.via}: it has ${granted}`,
+        remedy: "lower reservations, spread them by placement, or add an uplink",
+      },
+    ];
+  });
 }

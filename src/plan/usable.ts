@@ -68,7 +68,7 @@ function judgeUplink(team: TeamState, uplink: UplinkState, nowMs: number): Usabi
 }
 
 function unmanagedReason(team: TeamState, uplink: UplinkState): string | null {
-  const conflict = team.conflicts.find((found) => found.device === uplink.name);
+  const conflict = team.conflicts.find((found) => found.blocking && found.device === uplink.name);
   if (conflict !== undefined) return `not taken over: ${conflict.message}`;
   if (!uplink.inBond) return "not a port of the bond";
   if (uplink.speedBitsPerSecond === null || uplink.speedBitsPerSecond <= 0) {

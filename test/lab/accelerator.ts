@@ -12,7 +12,8 @@ const probeLimitMs = 10_000;
 export function acceleratorArguments(accelerator: Accelerator): readonly string[] {
   return accelerator === "kvm"
     ? ["-accel", "kvm", "-cpu", "host"]
-    : ["-accel", "tcg,thread=multi", "-cpu", "max"];
+    : // Without cx16: QEMU 7.2 now and then spoils the flags of the cmpxchg16b in 6.12's allocator, which panics.
+      ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"];
 }
 
 /**

@@ -327,11 +327,13 @@ async function runQemu(
   };
 }
 
-/** The end of the serial console's log, without SeaBIOS's terminal codes. */
+/** The serial console's log without SeaBIOS's terminal codes: from the kernel's first complaint on, or its end. */
 function readConsole(file: string): string {
   if (!existsSync(file)) return "";
   const text = readFileSync(file, "latin1").replaceAll("\r", "");
-  return text.slice(-4000).replaceAll(/[^\x20-\x7e\n]/g, "");
+  const complaint = text.search(/^.*(BUG:|Oops:|general protection|WARNING:|lab broken)/m);
+  const part = complaint < 0 ? text.slice(-4000) : text.slice(complaint, complaint + 6000);
+  return part.replaceAll(/[^\x20-\x7e\n]/g, "");
 }
 
 async function main(): Promise<number> {

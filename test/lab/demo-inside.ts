@@ -22,35 +22,35 @@ const DOMAINS = [
   {
     name: "database",
     mac: "52:54:00:00:00:01",
-    sends: 14e6,
+    sends: 7e6,
     children:
-      '<uplink:priority>high</uplink:priority><uplink:bandwidth reservation="12mbit"/><uplink:placement prefer="nic0"/>',
+      '<uplink:priority>high</uplink:priority><uplink:bandwidth reservation="6mbit"/><uplink:placement prefer="nic0"/>',
   },
   {
     name: "web",
     mac: "52:54:00:00:00:02",
-    sends: 8e6,
+    sends: 4e6,
     children:
-      '<uplink:bandwidth reservation="4mbit" limit="8mbit"/><uplink:placement prefer="nic1"/>',
+      '<uplink:bandwidth reservation="2mbit" limit="4mbit"/><uplink:placement prefer="nic1"/>',
   },
   {
     name: "batch",
     mac: "52:54:00:00:00:03",
-    sends: 10e6,
+    sends: 5e6,
     children:
       '<uplink:priority>low</uplink:priority><uplink:placement prefer="nic1"/><uplink:failover action="pause" grace="2s"/>',
   },
 ] as const;
 
 say(
-  "A host: uplinks nic0 and nic1 (20 Mbit/s each) in bond0 (active-backup), bond0 in br0, libvirtd.",
+  "A host: uplinks nic0 and nic1 (10 Mbit/s each) in bond0 (active-backup), bond0 in br0, libvirtd.",
 );
 await resetLibvirt({ stop: true });
 await resetToBare();
 await buildHost();
 installHook("50-uplinkd", join(ROOT, "hooks/qemu"));
 await startLibvirt();
-const daemon = await startDaemon({ config: labConfig({ speed: "20mbit" }) });
+const daemon = await startDaemon({ config: labConfig({ speed: "10mbit" }) });
 
 say("Three domains start; each has its classes before its CPUs run.");
 for (const { name, mac, children } of DOMAINS) {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { ip, run, runWithInput } from "./command.ts";
+import { ip, readJson, run, runWithInput } from "./command.ts";
 import type { End } from "./meter.ts";
 import { until } from "./wait.ts";
 
@@ -128,10 +128,16 @@ function parseRate(text: string): number {
   return Number(number) * 1000 ** ["", "K", "M", "G", "T"].indexOf(prefix);
 }
 
+/** Whether an administrator made a link promiscuous: the kernel's count also holds what bonding and bridges ask for. */
+export function isPromiscuous(link: string): boolean {
+  const [entry] = readJson<{ readonly flags: readonly string[] }>("ip", `link show dev ${link}`);
+  return entry?.flags.includes("PROMISC") ?? false;
+}
+
 /** Everything of the host's that uplinkd may change, as text: what release has to bring back exactly. */
 export function readNetworkState(): string {
   const links = ["br0", "bond0", ...uplinkNames()];
-  const volatile = /(expires|valid_lft|preferred_lft|age|gso_ipv4_max_size) \S+/g;
+  const volatile = /(expires|valid_lft|preferred_lft|age|gso_ipv4_max_size|\w+_timer) +\S+/g;
   const parts = [
     run("ip", "-d", "link", "show"),
     run("ip", "addr", "show"),

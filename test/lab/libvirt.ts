@@ -136,10 +136,14 @@ export async function resetLibvirt({
   readonly stop?: boolean;
 } = {}): Promise<void> {
   if (isRunning("libvirtd") && !stop) {
-    for (const name of domainNames()) {
-      succeeds("virsh", "-q", "destroy", name);
-      succeeds("virsh", "-q", "undefine", "--managed-save", "--snapshots-metadata", name);
-    }
+    // One virsh takes a second under TCG, so the guests die by signal and are forgotten all at once.
+    for (const pid of guestPids()) process.kill(pid, "SIGKILL");
+    await until("no domain", () => {
+      const names = domainNames();
+      const words = names.map((name) => `undefine --managed-save --snapshots-metadata ${name}`);
+      if (names.length > 0) succeeds("virsh", "-q", words.join("; "));
+      return names.length === 0;
+    });
   } else {
     for (const daemon of daemons.toReversed()) await stopDaemon(daemon, "SIGKILL");
     for (const folder of ["/run/libvirt", "/var/lib/libvirt/qemu"]) {
@@ -287,6 +291,13 @@ function isZombie(pid: number): boolean {
 
 function listFolder(folder: string): readonly string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function guestPids(): readonly number[] {
+  return listFolder("/run/libvirt/qemu")
+    .filter((name) => name.endsWith(".pid") && name !== "driver.pid")
+    .map((name) => Number(readFileSync(path.join("/run/libvirt/qemu", name), "latin1")))
+    .filter((pid) => pid > 1 && existsSync(`/proc/${pid}/exe`));
 }
 
 /** Processes that resetToBare leaves alone: the daemons, while they run. */

@@ -1,18 +1,16 @@
 /**
- * `npm run test:sabotage [-- --kernel 6.12] [--stage shaping]`: runs every test that names a sabotage once for each,
- * and once with nothing broken, and fails unless exactly the broken ones turn red. See sabotage-kit.ts.
+ * `npm run test:sabotage [-- --kernel 6.12] [--stage shaping] [--sabotage "pins gone"]`: runs every test that names a
+ * sabotage once for each, and once with nothing broken, and fails unless exactly the broken ones turn red. See
+ * sabotage-kit.ts.
  */
+import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { bootLab, type Kernel, kernels, reportBroken } from "./boot.ts";
+import { repository } from "./cache.ts";
 import { sabotagedPrefix, sabotageNames } from "./sabotage-kit.ts";
 
-const repository = path.join(import.meta.dirname, "..", "..");
-/** A stage's sabotaged tests take some 20 s each under TCG; seconds. */
-const STAGE_LIMIT_SECONDS = 3600;
-
-async function main(): Promise<number> {
+function main(): number {
   const { values } = parseArgs({
     options: {
       kernel: { type: "string", default: "6.1" },
@@ -20,47 +18,29 @@ async function main(): Promise<number> {
       sabotage: { type: "string", default: "all" },
     },
   });
-  const kernel = kernels.find((name) => name === values.kernel);
-  if (kernel === undefined) {
-    process.stderr.write(`--kernel is one of ${kernels.join(", ")}\n`);
-    return 2;
-  }
-  const files = filesByStage();
-  const text = [...files.values()].flat().map((file) => readFileSync(file, "utf8"));
-  const unused = sabotageNames.filter((name) => !text.some((each) => each.includes(`"${name}"`)));
+  const files = globSync("test/lab/stages/*/*.test.ts", { cwd: repository })
+    .map((file) => ({ file, text: readFileSync(path.join(repository, file), "utf8") }))
+    .filter(({ text }) => text.includes("itEnforces("));
+  const unused = sabotageNames.filter(
+    (name) => !files.some(({ text }) => text.includes(`"${name}"`)),
+  );
   for (const name of unused) process.stderr.write(`sabotage '${name}' is named by no test\n`);
   let worst = unused.length === 0 ? 0 : 1;
-  for (const [stage, stageFiles] of files) {
+  const stages = new Set(files.map(({ file }) => path.basename(path.dirname(file))));
+  for (const stage of stages) {
     if (values.stage !== undefined && values.stage !== stage) continue;
-    process.stdout.write(`\nstage ${stage}, kernel ${kernel}\n`);
-    worst = Math.max(worst, await runStage(kernel, stageFiles, values.sabotage));
+    const { status } = spawnSync(
+      process.execPath,
+      [
+        path.join(import.meta.dirname, "run.ts"),
+        ...["--kernel", values.kernel, "--stage", stage],
+        ...["--sabotage", values.sabotage, "--grep", sabotagedPrefix],
+      ],
+      { cwd: repository, stdio: "inherit" },
+    );
+    worst = Math.max(worst, status ?? 1);
   }
   return worst;
 }
 
-/** Test files that name a sabotage, by stage. */
-function filesByStage(): ReadonlyMap<string, readonly string[]> {
-  const files = globSync("test/lab/stages/*/*.test.ts", { cwd: repository })
-    .map((file) => path.join(repository, file))
-    .filter((file) => readFileSync(file, "utf8").includes("itEnforces("))
-    .sort();
-  return Map.groupBy(files, (file) => path.basename(path.dirname(file)));
-}
-
-async function runStage(kernel: Kernel, files: readonly string[], name: string): Promise<number> {
-  const mocha = path.join(repository, "node_modules/mocha/bin/mocha.js");
-  const outcome = await bootLab({
-    kernel,
-    limitSeconds: STAGE_LIMIT_SECONDS,
-    environment: { UPLINKD_SABOTAGE: name },
-    command: [
-      ...["node", mocha, "--exit", "--no-config", "--reporter", "spec", "--timeout", "120000"],
-      ...["--fail-zero", "--grep", sabotagedPrefix],
-      ...files,
-    ],
-  });
-  if (outcome.kind === "broken") return reportBroken(outcome);
-  return outcome.exitCode === 0 ? 0 : 1;
-}
-
-process.exitCode = await main();
+process.exitCode = main();

@@ -125,6 +125,22 @@ describe("the control loop", () => {
     assert.match(told[0] ?? "", /^<4>.*class eno2 7570:10 was gone/);
   });
 
+  it("keeps a vNIC's own frames from coming back by an uplink that it can't shape", async () => {
+    registry.put(domain(1), "running");
+    const foreign = { device: "eno1", message: "not ours", remedy: "look", blocking: true };
+    kernel.conflicts = [{ ...foreign, found: "root qdisc fq 1:" }];
+    await loop.run();
+    assert.ok(lastApplied().includes(`add reflection eno1 ${macOf(1)}`));
+    assert.ok(!lastApplied().some((step) => /(htb|redirect|promiscuity) eno1/.test(step)));
+    assert.deepEqual(loop.drift, []);
+    kernel.conflicts = [{ ...foreign, found: "qdisc ingress" }];
+    await loop.run();
+    assert.ok(
+      lastApplied().includes(`delete reflection eno1 ${macOf(1)}`),
+      "there is no clsact then",
+    );
+  });
+
   it("doesn't call its own changes somebody else's", async () => {
     registry.put(domain(1), "running");
     await loop.run();

@@ -42,6 +42,7 @@ describe("the story of a failover", () => {
       found: "root qdisc fq 1:",
       message: "eno2 has fq",
       remedy: "look",
+      blocking: true,
     };
     const contested: Plan = {
       ...whole,
@@ -53,7 +54,7 @@ describe("the story of a failover", () => {
   });
 
   it("tells a problem once", () => {
-    const problem = { object: "domain web2", message: "not shaped", remedy: "" };
+    const problem = { object: "domain web2", message: "not shaped", remedy: "", blocking: true };
     const troubled: Plan = { ...whole, problems: [problem] };
     assert.deepEqual(tell(whole, troubled), ["<5>problem: domain web2: not shaped"]);
     assert.deepEqual(tell(troubled, troubled), []);

@@ -5,7 +5,7 @@ import { resetToBare } from "../../bare.ts";
 import { ip, run, tc } from "../../command.ts";
 import { type Daemon, STATE_DIR, startDaemon } from "../../daemon.ts";
 import { type Guest, labConfig, startGuest, whereIs } from "../../guests.ts";
-import { attribute, buildHost, readClassCounts } from "../../host.ts";
+import { attribute, buildHost, isPromiscuous, readClassCounts } from "../../host.ts";
 import { Conversation } from "../../loss.ts";
 import { ping } from "../../standin.ts";
 import { outside, switchAddress } from "../../switch.ts";
@@ -103,7 +103,7 @@ describe("a host that is not what it should be", () => {
       assert.match(problems[0] ?? "", /ENOSPC/, "status says so, too");
       const installed = ["nic0", "nic1"].filter((uplink) => readClassCounts(uplink).size > 0);
       assert.deepEqual(installed, []);
-      assert.equal(attribute("nic0", "flags"), attribute("nic1", "flags"));
+      assert.deepEqual([isPromiscuous("nic0"), isPromiscuous("nic1")], [false, false]);
       assert.equal(ping(guest.namespace, switchAddress), 5, "the VM has its network");
       rmSync(filler);
       const tookMs = await until("all to be in force", () => isTakenOver("nic1"));
@@ -151,7 +151,7 @@ describe("somebody else's changes to what is uplinkd's", () => {
       make: () =>
         tc(["class change dev nic1 parent 7570:1 classid 7570:10 htb rate 1mbit ceil 1mbit"]),
       told: /class nic1 7570:10 was changed/,
-      isMended: () => (readClassCounts("nic1").get("7570:10")?.ceilBitsPerSecond ?? 0) === 40e6,
+      isMended: () => (readClassCounts("nic1").get("7570:10")?.ceilBitsPerSecond ?? 0) > 30e6,
     },
     {
       what: "the catch-all deleted",
@@ -175,7 +175,7 @@ describe("somebody else's changes to what is uplinkd's", () => {
       what: "promiscuity turned off",
       make: () => ip(["link set nic1 promisc off"]),
       told: /promiscuity nic1 was changed/,
-      isMended: () => (Number(attribute("nic1", "flags")) & 0x100) !== 0,
+      isMended: () => isPromiscuous("nic1"),
     },
   ];
   for (const { what, make, told, isMended } of changes) {
@@ -187,13 +187,15 @@ describe("somebody else's changes to what is uplinkd's", () => {
       console.log(`      mended after ${tookMs.toFixed(0)} ms`);
       assert.ok(tookMs < 3000, "a second is the aim");
       assert.match(daemon.log().slice(earlier), /drift-mended: somebody else's change is undone/);
+      await until("no drift", async () => (await daemon.status()).drift.length === 0, 1000);
       assert.equal(ping(guest.namespace, switchAddress), 5);
     });
   }
 
   it("are mended although the kernel's events of them were lost", async () => {
     const earlier = daemon.log().length;
-    ip(["link add nobody type dummy"]);
+    // Changes of a link that is down aren't told (netdev_state_change).
+    ip(["link add nobody type dummy", "link set nobody up"]);
     daemon.process.kill("SIGSTOP");
     try {
       // More news than the daemon's socket holds, that of the class among them.
@@ -209,6 +211,7 @@ describe("somebody else's changes to what is uplinkd's", () => {
     await until("the overrun to be told", () => /overrun/.test(daemon.log().slice(earlier)));
     console.log(`      mended ${tookMs.toFixed(0)} ms after the overrun`);
     assert.equal(ping(guest.namespace, switchAddress), 5);
+    await until("no drift", async () => (await daemon.status()).drift.length === 0, 1000);
     assert.equal((await whereIs(daemon, guest)).via, "nic1");
   });
 });
@@ -217,7 +220,7 @@ describe("somebody else's changes to what is uplinkd's", () => {
 function isTakenOver(uplink: string): boolean {
   return (
     readClassCounts(uplink).has("7570:fff0") &&
-    (Number(attribute(uplink, "flags")) & 0x100) !== 0 &&
+    isPromiscuous(uplink) &&
     attribute(uplink, "bonding_slave/queue_id") !== "0"
   );
 }

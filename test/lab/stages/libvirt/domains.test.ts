@@ -8,6 +8,7 @@ import { type Daemon, RUN_DIR, startDaemon } from "../../daemon.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost, readClassCounts } from "../../host.ts";
 import {
+  domainXml,
   hookFolder,
   installHook,
   interfaceXml,
@@ -100,8 +101,14 @@ describe("real domains", () => {
     assert.equal((await daemon.status()).domains.length, 0);
   });
 
-  it("follows a changed annotation and a NIC plugged into a live domain", async () => {
-    await startDomain({ name: "web1", macs: [MAC], metadata: annotation("") });
+  it("follows a changed annotation, a NIC plugged in and a NIC unplugged of a live domain", async () => {
+    const shape = { name: "web1", macs: [MAC], metadata: annotation("") };
+    writeFileSync(
+      "/run/lab/web1.xml",
+      domainXml(shape).replace("<on_reboot>destroy", "<on_reboot>restart"),
+    );
+    virsh("define", "/run/lab/web1.xml");
+    await virshAside("start", "web1");
     const timesMs: Record<string, number> = {};
     await setLimit("7mbit");
     timesMs["annotation"] = await until(
@@ -111,7 +118,16 @@ describe("real domains", () => {
     writeFileSync("/run/lab/nic.xml", interfaceXml(PLUGGED_MAC, {}));
     await virshAside("attach-device", "web1", "/run/lab/nic.xml", "--live");
     timesMs["plugged"] = await until("the new NIC's filter", () => traces(PLUGGED_MAC));
+    await virshAside("detach-device", "web1", "/run/lab/nic.xml", "--live");
+    // The tiny guest knows no ACPI: QEMU lets go of the NIC at the next reset (acpi_pcihp_update).
+    await virshAside("reset", "web1");
+    timesMs["unplugged"] = await until("its filters gone", () => !traces(PLUGGED_MAC), 20_000);
     assert.ok(traces(MAC), "the other NIC is untouched");
+
+    await daemon.kill();
+    await virshAside("destroy", "web1");
+    assert.equal(traces(MAC), false, "with a dead daemon the hook takes the filters away itself");
+    assert.equal(readClassCounts("nic0").has("7570:10"), false, "and the class");
     console.log(JSON.stringify(timesMs));
   });
 

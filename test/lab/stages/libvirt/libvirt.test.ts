@@ -31,6 +31,7 @@ import {
   virsh,
   virshAside,
 } from "../../libvirt.ts";
+import { Syslog } from "../../syslog.ts";
 import { until } from "../../wait.ts";
 
 const HOOK = new URL("../../../../hooks/qemu", import.meta.url).pathname;
@@ -251,10 +252,16 @@ describe("libvirt", () => {
     assert.deepEqual(await listActiveDomains(monitor), []);
   });
 
-  it("starts a domain without uplinkd", async () => {
+  it("starts a domain without uplinkd, and the log says so", async () => {
     await server.close();
+    const syslog = await Syslog.start();
     await virshAside("start", "web 1");
+    syslog.stop();
     assert.deepEqual(await listActiveDomains(monitor), [uuid]);
+    for (const operation of ["prepare", "start", "started"]) {
+      const line = `uplinkd does not answer; ${operation} of 'web 1' goes on without it`;
+      assert.ok(syslog.read().includes(line), syslog.read());
+    }
     await virshAside("destroy", "web 1");
     server = await listen();
   }).timeout(120_000);
@@ -266,8 +273,11 @@ describe("libvirt", () => {
       connections.add(socket.resume());
     });
     await new Promise<void>((resolve) => mute.listen(SOCKET, () => resolve()));
+    const syslog = await Syslog.start();
     const started = performance.now();
     await virshAside("start", "web 1");
+    syslog.stop();
+    assert.match(syslog.read(), /uplinkd does not answer; start of 'web 1' goes on without it/);
     const elapsedMs = performance.now() - started;
     assert.ok(elapsedMs > 6000, `${Math.round(elapsedMs)} ms: the hooks have not waited`);
     assert.equal(connections.size, 3);

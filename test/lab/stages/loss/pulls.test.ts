@@ -4,7 +4,7 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { LabFault } from "../../fault.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
-import { measurePulls, median, type PullsReport } from "../../loss.ts";
+import { measurePulls, median, type PullsReport, type PullsShape } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin, ping } from "../../standin.ts";
@@ -14,22 +14,30 @@ import { allAtHome, quickConfig } from "./reached.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const PINGS = 20;
+const PULLS = 5;
+/** Pulls of a series that may be measured once more. */
+const FAULTS = 5;
 
 describe("pulled cables", () => {
   let daemon: Daemon;
+  let started = false;
   /** At home on the active port. */
   let first: Guest;
   /** At home on the other. */
   let second: Guest;
   let guests: readonly Guest[];
 
-  afterEach(() => daemon.kill());
+  afterEach(async () => {
+    if (started) await daemon.kill();
+    started = false;
+  });
 
   async function install(): Promise<void> {
     await resetToBare();
     await buildHost();
     await setActivePort("nic0");
     daemon = await startDaemon({ config: quickConfig() });
+    started = true;
     first = startGuest(1, "first", prefer("nic0"));
     second = startGuest(2, "second", prefer("nic1"));
     guests = [first, second];
@@ -38,7 +46,7 @@ describe("pulled cables", () => {
   it("cost a vNIC off the active port at most 1 frame, and one on it half of what bonding alone loses", async () => {
     await resetToBare();
     await buildHost();
-    const plain = await measurePulls({
+    const plain = await measureQuietly({
       a: addStandin({ number: 1 }),
       b: outside,
       settleMs: 500,
@@ -48,7 +56,7 @@ describe("pulled cables", () => {
     print("bonding alone, active port", plain);
 
     await install();
-    const off = await measurePulls({
+    const off = await measureQuietly({
       a: second,
       b: outside,
       settleMs: 500,
@@ -56,7 +64,7 @@ describe("pulled cables", () => {
       afterPlug: () => allAtHome(daemon, guests),
     });
     print("uplinkd, off the active port", off);
-    const on = await measurePulls({
+    const on = await measureQuietly({
       a: first,
       b: outside,
       settleMs: 500,
@@ -79,11 +87,9 @@ describe("pulled cables", () => {
       const onActive = median(on.pulls.map((lost) => lost[way]));
       assert.ok(onActive <= bonding / 2, `${way}: ${onActive} lost, bonding alone ${bonding}`);
     }
-    for (const { whole } of [off, on]) {
-      assert.equal(whole.there.duplicates + whole.back.duplicates, 0, "no frame came twice");
-    }
-    assert.equal(answered.length, 10, "the prepared plan was sent at every loss");
-  }).timeout(240_000);
+    assert.equal(off.duplicates + on.duplicates, 0, "no frame came twice");
+    assert.ok(answered.length >= 10, "the prepared plan was sent at every loss");
+  }).timeout(300_000);
 
   itEnforces(
     "claim 8: VM 1 by NIC 1 and VM 2 by NIC 2, each by the other's while its own is away, and home again",
@@ -123,6 +129,36 @@ describe("pulled cables", () => {
   );
 });
 
+/** What was lost by each pull and each plug, and frames that came twice in all. */
+interface Losses extends Pick<PullsReport, "pulls" | "plugs"> {
+  readonly duplicates: number;
+}
+
+/**
+ * Pulls one by one, each in a conversation of its own: a machine that was busy for a moment makes a sender late and the
+ * measurement worthless, and only that pull is then done once more. What was pulled is plugged in by then.
+ */
+async function measureQuietly(shape: PullsShape): Promise<Losses> {
+  const reports: PullsReport[] = [];
+  for (let fault = 0; reports.length < PULLS; ) {
+    try {
+      reports.push(await measurePulls({ ...shape, pulls: 1 }));
+    } catch (error) {
+      fault += 1;
+      if (!(error instanceof LabFault) || fault > FAULTS) throw error;
+      console.log(`      once more: ${error.message}`);
+    }
+  }
+  return {
+    pulls: reports.flatMap(({ pulls }) => pulls),
+    plugs: reports.flatMap(({ plugs }) => plugs),
+    duplicates: reports.reduce(
+      (sum, { whole }) => sum + whole.there.duplicates + whole.back.duplicates,
+      0,
+    ),
+  };
+}
+
 /** The uplink on which a guest's class counts its pings, "" for none or several. */
 function leavesBy({ namespace }: Guest, classId: string): string {
   const uplinks = ["nic0", "nic1"];
@@ -134,7 +170,7 @@ function leavesBy({ namespace }: Guest, classId: string): string {
   return used.length === 1 ? (used[0] ?? "") : "";
 }
 
-function print(what: string, { pulls, plugs }: PullsReport): void {
+function print(what: string, { pulls, plugs }: Losses): void {
   const words = (["there", "back"] as const).map((way) => {
     const lost = (moments: PullsReport["pulls"]) => moments.map((moment) => moment[way]);
     return `${way} ${lost(pulls).join(" ")} (median ${median(lost(pulls))}), at the return ${lost(plugs).join(" ")}`;

@@ -7,7 +7,14 @@ import { activePort, attribute, buildHost, hostAddress, setActivePort } from "..
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { ping } from "../../standin.ts";
-import { outside, readGroups, runOutside, snoop, switchNamespace } from "../../switch.ts";
+import {
+  forgetAddresses,
+  outside,
+  readGroups,
+  runOutside,
+  snoop,
+  switchNamespace,
+} from "../../switch.ts";
 import { Watch } from "../../traffic.ts";
 import { until } from "../../wait.ts";
 import {
@@ -102,6 +109,21 @@ describe("frames from outside reach vNICs wherever they are at home", () => {
       },
     );
   }
+
+  it("of frames to an address that the switch has forgotten only the first may come twice", async () => {
+    assertAllAnswered(askFromOutside(guests), "neighbours known");
+    const watches = guests.map(({ namespace }) => new Watch(namespace));
+    forgetAddresses();
+    for (const { ipv4 } of guests) {
+      runOutside("ping", "-q", "-c", "5", "-i", "0.2", "-W", "1", ipv4);
+    }
+    const counts = await Promise.all(watches.map((watch) => watch.stop()));
+    console.log(`      ${JSON.stringify({ first: counts[0], second: counts[1] })}`);
+    for (const { frames, twice } of counts) {
+      assert.ok(frames >= 5, `${frames} frames`);
+      assert.ok(twice <= 1, `${twice} frames came twice: the guest's answer did not end the flood`);
+    }
+  });
 
   it("two guests on one host talk without a frame of theirs on an uplink", async () => {
     countFramesOf(first);

@@ -9,8 +9,9 @@ import { buildHost, readClassCounts, readNetworkState } from "../../host.ts";
 import { Conversation } from "../../loss.ts";
 import { addStandin, ping, type Standin } from "../../standin.ts";
 import { outside, switchAddress } from "../../switch.ts";
+import { until } from "../../wait.ts";
 
-const CONFIG = labConfig({ team: "    updelay: 300ms" });
+const CONFIG = labConfig({ team: "    bondUpdelay: 300ms" });
 /** uplinkctl's start takes a processor of the lab for a second. */
 const LATE_MS = 3000;
 
@@ -32,6 +33,7 @@ describe("releasing a host", () => {
     ]);
     guest = addStandin({ number: 1 });
     ping(guest.namespace, switchAddress);
+    await until("addresses to be checked", () => !run("ip", "addr", "show").includes("tentative"));
     before = readNetworkState();
     daemon = await startDaemon({ config: CONFIG });
     startDomain({ name: "guest", macs: [guest.mac] });
