@@ -1,31 +1,44 @@
 /** What somebody else has changed of ours, as against what a new plan changes. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { type KernelMap, kernelKey } from "../model/kernel.ts";
+import { type KernelMap, type KernelObject, kernelKey } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 
-/** What was done that a step undoes. */
-const WORDS: Readonly<Record<Step["op"], string>> = {
-  add: "gone",
-  change: "changed",
-  delete: "added",
-};
 /** So many are named; the rest is counted. */
 const MAX_NAMED = 8;
 
 /**
  * @param settled what stood in the kernel, verified, at the end of the last run
- * @param steps what this run has to do
+ * @param steps what this run has to do, which tells of what stands there now where that is to go or to change
  * @returns the story of it, or null where the plan alone explains the steps
  */
 export function describeTampering(settled: KernelMap, steps: readonly Step[]): string | null {
-  const named = steps.flatMap(({ op, object }) => {
-    const key = kernelKey(object);
-    const before = settled.get(key);
-    // A rebuild deletes under the key of what it makes anew: only what never stood there was added.
-    const isForeign = op === "delete" ? before === undefined : isDeepStrictEqual(before, object);
-    return isForeign ? [`${key} was ${WORDS[op]}`] : [];
+  const deleted = new Set(
+    steps.flatMap(({ op, object }) => (op === "delete" ? [kernelKey(object)] : [])),
+  );
+  const named = steps.flatMap((step) => {
+    const key = kernelKey(step.object);
+    const word = whatHappened(settled.get(key), step, deleted.has(key));
+    return word === null ? [] : [`${key} was ${word}`];
   });
   if (named.length === 0) return null;
   const rest = named.length > MAX_NAMED ? ` and ${named.length - MAX_NAMED} more` : "";
   return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}`;
+}
+
+function whatHappened(
+  before: KernelObject | undefined,
+  step: Step,
+  isRebuilt: boolean,
+): "gone" | "changed" | "added" | null {
+  // Bonding moves it by itself.
+  if (step.object.kind === "active-port") return null;
+  switch (step.op) {
+    case "add":
+      return before === undefined || isRebuilt ? null : "gone";
+    case "change":
+      return before === undefined || isDeepStrictEqual(before, step.before) ? null : "changed";
+    case "delete":
+      if (before === undefined) return "added";
+      return isDeepStrictEqual(before, step.object) ? null : "changed";
+  }
 }

@@ -79,12 +79,6 @@ export function attribute(link: string, name: string): string {
   }
 }
 
-/** A file below /proc/sys, written. */
-export function setSysctl(name: string, value: string, namespace = ""): void {
-  if (namespace === "") run("sysctl", "-qw", `${name}=${value}`);
-  else run("ip", "netns", "exec", namespace, "sysctl", "-qw", `${name}=${value}`);
-}
-
 /** An HTB class as `tc` shows it; bytes and packets are what has left it. */
 export interface ClassCount {
   readonly handle: string;

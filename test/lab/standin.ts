@@ -48,16 +48,6 @@ export function addStandin(shape: StandinShape): Standin {
   return standin;
 }
 
-export function removeStandin(standin: Standin): void {
-  ip([`link del ${standin.tap}`, `netns del ${standin.namespace}`]);
-}
-
-/** Runs a program in a stand-in, or in any other namespace (`switch`), to its end. */
-export function runInside(namespace: string, program: string, ...args: readonly string[]): string {
-  const [first = program, ...rest] = [...inNamespace(namespace), program, ...args];
-  return run(first, ...rest);
-}
-
 export function standinMac(number: number): string {
   return `52:54:00:00:00:${number.toString(16).padStart(2, "0")}`;
 }

@@ -85,44 +85,6 @@ export function forgetAddresses(): void {
   bridge(["fdb flush dev sbr dynamic"], switchNamespace);
 }
 
-/** The port by which the switch last saw a MAC, "" for never. */
-export function learnedPort(mac: string): string {
-  interface Entry {
-    readonly mac: string;
-    readonly ifname: string;
-    readonly state?: string;
-  }
-  const entry = readJson<Entry>("bridge", "fdb show br sbr", switchNamespace).find(
-    (candidate) => candidate.mac === mac && candidate.state !== "permanent",
-  );
-  return entry?.ifname ?? "";
-}
-
-/** Frames that each of the switch's ports has received from the host, by port. */
-export function readReceived(): Map<string, { readonly bytes: number; readonly packets: number }> {
-  interface Entry {
-    readonly ifname: string;
-    readonly stats64: { readonly rx: { readonly bytes: number; readonly packets: number } };
-  }
-  const links = readJson<Entry>("ip", "-s link show", switchNamespace);
-  return new Map(links.map(({ ifname, stats64 }) => [ifname, stats64.rx]));
-}
-
-/** A LACP partner for the host's 802.3ad bond: the switch's ends in a bond of their own, on sbr. */
-export function joinInLag(): void {
-  ip(
-    [
-      "link add lag type bond mode 802.3ad miimon 100 lacp_rate fast",
-      ...portNames().flatMap((port) => [
-        `link set ${port} nomaster down`,
-        `link set ${port} master lag`,
-      ]),
-      "link set lag master sbr up",
-    ],
-    switchNamespace,
-  );
-}
-
 /** Brings the switch back to what the lab's init built. */
 export function resetSwitch(): void {
   const links = readJson<{ readonly ifname: string }>("ip", "link show", switchNamespace);

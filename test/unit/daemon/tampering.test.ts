@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { describeTampering } from "../../../src/daemon/tampering.ts";
+import { diffKernel } from "../../../src/diff/diff.ts";
+import type { HtbClass, KernelObject } from "../../../src/model/kernel.ts";
+import { kernelKey } from "../../../src/model/kernel.ts";
+
+const klass = (minor: number, change: Partial<HtbClass> = {}): HtbClass => ({
+  kind: "class",
+  device: "eno1",
+  minor,
+  parentMinor: 1,
+  rateBitsPerSecond: 800,
+  ceilBitsPerSecond: 8000,
+  bufferTicks: 1,
+  cbufferTicks: 1,
+  prio: 3,
+  quantumBytes: 1500,
+  ...change,
+});
+const mapOf = (...objects: KernelObject[]) =>
+  new Map(objects.map((object) => [kernelKey(object), object]));
+
+describe("somebody else's change", () => {
+  const settled = mapOf(klass(16), klass(17));
+  const story = (present: ReturnType<typeof mapOf>, desired: ReturnType<typeof mapOf>) =>
+    describeTampering(settled, diffKernel(present, desired));
+
+  it("is what differs from what stood there, not from what is wanted now", () => {
+    const raised = mapOf(klass(16, { ceilBitsPerSecond: 9600 }), klass(17));
+    assert.equal(story(settled, raised), null, "a new plan");
+    assert.match(story(mapOf(klass(16)), settled) ?? "", /class eno1 7570:11 was gone$/);
+    assert.match(story(mapOf(klass(16)), raised) ?? "", /class eno1 7570:11 was gone$/);
+    const cut = mapOf(klass(16, { rateBitsPerSecond: 8 }), klass(17));
+    assert.match(story(cut, settled) ?? "", /7570:10 was changed$/);
+    assert.match(story(cut, raised) ?? "", /7570:10 was changed$/);
+    assert.match(story(mapOf(...settled.values(), klass(18)), settled) ?? "", /7570:12 was added$/);
+  });
+
+  it("is told also where the planner leaves the changed thing for a new one", () => {
+    const other = mapOf(klass(16, { prio: 0 }), klass(17));
+    assert.match(story(other, mapOf(klass(17), klass(18))) ?? "", /7570:10 was changed$/);
+  });
+
+  it("is neither a plan that adds nor one that withdraws nor one that rebuilds", () => {
+    assert.equal(story(settled, mapOf(...settled.values(), klass(18))), null);
+    assert.equal(story(settled, mapOf(klass(17))), null);
+    assert.equal(story(settled, mapOf(klass(16, { parentMinor: null }), klass(17))), null);
+  });
+
+  it("is told in one line, however much it was", () => {
+    const many = mapOf(...Array.from({ length: 50 }, (_, at) => klass(16 + at)));
+    const text = describeTampering(many, diffKernel(mapOf(), many)) ?? "";
+    assert.match(text, / and 42 more$/);
+  });
+});
