@@ -24,6 +24,8 @@ const stages = {
 type Stage = keyof typeof stages;
 const stageNames = Object.keys(stages) as readonly Stage[];
 
+/** How often what failed, or found the lab at fault, is tried again. */
+const MORE_TRIES = 2;
 /** A stage that takes longer hangs: a tenth of it is usual. */
 const stageLimitSeconds = 1800;
 const longStageLimitSeconds = 4 * 3600;
@@ -47,29 +49,35 @@ async function main(): Promise<number> {
   const choice = parseChoice();
   if (choice === undefined) return 2;
   const results: TestResult[] = [];
+  const secondTries: string[] = [];
   let brokenLabs = 0;
   for (const labRun of plannedRuns(choice)) {
     const files = stageFiles(labRun.stage, choice.long);
     if (files.length === 0) throw new Error(`stage ${labRun.stage} has no test file`);
     const first = await runStage(labRun, files, choice.grep, choice);
     let verdicts = first.results;
-    // A machine that was busy for a moment deserves a second try; a test that failed gets none.
-    const faults = verdicts.filter(({ verdict }) => verdict === "fault");
-    const nothingRan = first.broken && verdicts.every(({ verdict }) => verdict === "silent");
-    if (faults.length > 0 || nothingRan) {
-      process.stdout.write("  the lab was at fault: once more\n");
-      const grep = nothingRan ? choice.grep : exactly(faults.map(({ test }) => test));
-      const second = await runStage(labRun, files, grep, choice);
-      verdicts = [
-        ...verdicts.filter((result) => !second.names.has(result.test)),
-        ...second.results,
-      ];
-      brokenLabs += second.broken ? 1 : 0;
-    } else if (first.broken) {
-      brokenLabs += 1;
+    // Times under TCG are those of a machine that others use, too: what fails is tried once more on a fresh boot,
+    // what has no verdict up to twice. All tries are in the log, and who needed more than one is named at the end.
+    let broken = first.broken;
+    const tries = choice.sabotage === undefined ? MORE_TRIES : 0;
+    for (let count = 0; count < tries; count += 1) {
+      const open = verdicts.filter(
+        ({ verdict }) =>
+          verdict === "fault" || verdict === "silent" || (verdict === "failed" && count === 0),
+      );
+      if (open.length === 0 && !(broken && verdicts.length === 0)) break;
+      process.stdout.write(`  once more, ${open.length} tests\n`);
+      const grep = open.length === 0 ? choice.grep : exactly(open.map(({ test }) => test));
+      const next = await runStage(labRun, files, grep, choice);
+      broken = next.broken;
+      verdicts = [...verdicts.filter((result) => !next.names.has(result.test)), ...next.results];
+      const mended = next.results.filter(({ verdict }) => verdict === "passed");
+      for (const { test } of mended) secondTries.push(`${test} (kernel ${labRun.kernel})`);
     }
+    if (broken) brokenLabs += 1;
     results.push(...verdicts);
   }
+  for (const test of secondTries) process.stdout.write(`needed another try: ${test}\n`);
   return summarize(results, brokenLabs);
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { run } from "../../command.ts";
 import type { Daemon } from "../../daemon.ts";
 import { type Guest, labConfig, whereIs } from "../../guests.ts";
@@ -62,6 +63,8 @@ export function assertAllAnswered(answers: Answers, when: string): void {
 /** Waits until every guest's frames go by its home again. */
 export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
   await until("all guests at home", async () => {
+    // Asked without a pause the daemon has no time for anything else under TCG.
+    await sleep(200);
     for (const guest of guests) {
       const { home, via } = await whereIs(daemon, guest);
       if (home !== via) return false;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
 import { tc } from "../../command.ts";
+import { LabFault } from "../../fault.ts";
 import { buildHost } from "../../host.ts";
 import { median } from "../../loss.ts";
 import { addStandin, ping } from "../../standin.ts";
@@ -24,7 +25,7 @@ function shape(uplink: string, rates: readonly number[]): void {
     `class add dev ${uplink} parent 1: classid 1:1 htb rate 40mbit quantum 60000`,
     `class add dev ${uplink} parent 1:1 classid 1:ff htb rate 1mbit ceil 40mbit quantum 60000`,
     ...rates.flatMap((rate, index) => [
-      `class add dev ${uplink} parent 1:1 classid 1:1${index} htb rate ${rate}bit burst 32k quantum 60000`,
+      `class add dev ${uplink} parent 1:1 classid 1:1${index} htb rate ${rate}bit burst 64k cburst 64k quantum 60000`,
       `filter add dev ${uplink} parent 1: protocol all pref ${index + 1} flower src_mac 52:54:00:00:00:0${index + 1} classid 1:1${index}`,
     ]),
   ]);
@@ -50,10 +51,16 @@ describe("the lab's traffic meters", () => {
     const offered = await flood.stop();
     await tcp.stop();
     const [taken, streamed] = [await datagrams.stop(), await stream.stop()];
-    assert.ok(Math.abs(offered.bitsPerSecond / (30 * megabit) - 1) < 0.05, "the flood's own rate");
     const [ofOne = 0, ofTwo = 0] = ["1:10", "1:11"].map((id) => rates.get("nic0")?.get(id));
-    assert.ok(Math.abs(ofOne / (24 * megabit) - 1) < 0.05, `UDP at ${ofOne}`);
-    assert.ok(Math.abs(ofTwo / (12 * megabit) - 1) < 0.05, `TCP at ${ofTwo}`);
+    // What falls short of this, a busy machine takes: no figure of the stage would be true.
+    for (const [what, rate, wanted] of [
+      ["the flood's own rate", offered.bitsPerSecond, 30],
+      ["UDP", ofOne, 24],
+      ["TCP", ofTwo, 12],
+    ] as const) {
+      if (Math.abs(rate / (wanted * megabit) - 1) < 0.05) continue;
+      throw new LabFault(`${what}: ${(rate / megabit).toFixed(2)} of ${wanted} Mbit/s`);
+    }
     // Four windows a second; headers take 42 bytes of 1000, and 66 of 1514.
     const takenRate = median(taken.windows) * 4 * 8 * (1000 / 958);
     const streamedRate = median(streamed.windows) * 4 * 8 * (1514 / 1448);
