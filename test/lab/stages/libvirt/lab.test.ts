@@ -48,6 +48,6 @@ describe("the lab's libvirt", () => {
     assert.ok(sent >= 100, `${sent} frames`);
     virsh("destroy", "web1");
     lap("destroy");
-    console.log(times);
+    console.log(`      ms: ${JSON.stringify(times)}`);
   });
 });
