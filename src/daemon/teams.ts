@@ -20,13 +20,13 @@ export function findTeams(config: Config, links: readonly LinkState[]): readonly
     .map((link) => defaultTeam(link.name));
 }
 
-/** A team's bond and its uplinks: as configured, else all ports of the bond. */
+/** A team's bond, its configured uplinks, and whatever else is a port of the bond. */
 export function devicesOf(team: TeamConfig, links: readonly LinkState[]): TeamDevices {
   const bond = links.find((link) => link.name === team.bond);
   const ports = links.filter((link) => bond !== undefined && link.masterIfindex === bond.ifindex);
-  const names =
-    team.uplinks.length > 0
-      ? team.uplinks.map((uplink) => uplink.name)
-      : ports.map((port) => port.name);
-  return { bond: team.bond, ports: names };
+  const names = new Set([
+    ...team.uplinks.map((uplink) => uplink.name),
+    ...ports.map((port) => port.name),
+  ]);
+  return { bond: team.bond, ports: [...names] };
 }

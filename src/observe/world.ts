@@ -89,10 +89,10 @@ function buildTeam(
   const ports = seen.links.filter(
     (link) => bond !== undefined && link.masterIfindex === bond.ifindex,
   );
-  const names =
-    config.uplinks.length > 0
-      ? config.uplinks.map((uplink) => uplink.name)
-      : ports.map((port) => port.name);
+  // A port that the configuration doesn't name isn't shaped, but it takes in what the switch floods.
+  const names = [
+    ...new Set([...config.uplinks.map((uplink) => uplink.name), ...ports.map((port) => port.name)]),
+  ];
   return {
     config,
     bond:
@@ -134,7 +134,10 @@ function buildUplink(
     name,
     ifindex: link?.ifindex ?? 0,
     label: stated?.label ?? null,
-    speedBitsPerSecond: stated?.speedBitsPerSecond ?? link?.speedBitsPerSecond ?? null,
+    speedBitsPerSecond:
+      stated === undefined && config.uplinks.length > 0
+        ? null
+        : (stated?.speedBitsPerSecond ?? link?.speedBitsPerSecond ?? null),
     adminUp: link?.adminUp ?? false,
     carrier: link?.carrier ?? false,
     bondUp: link?.port?.bondUp ?? false,

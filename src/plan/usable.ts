@@ -72,6 +72,10 @@ function unmanagedReason(team: TeamState, uplink: UplinkState): string | null {
   if (conflict !== undefined) return `not taken over: ${conflict.message}`;
   if (!uplink.inBond) return "not a port of the bond";
   if (uplink.speedBitsPerSecond === null || uplink.speedBitsPerSecond <= 0) {
+    const { uplinks } = team.config;
+    if (uplinks.length > 0 && !uplinks.some(({ name }) => name === uplink.name)) {
+      return "not one of the team's uplinks in uplinkd.yaml: what leaves by it is not shaped";
+    }
     return "speed unknown: state it in uplinkd.yaml (uplinks: [{name, speed}])";
   }
   return null;
