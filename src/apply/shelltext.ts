@@ -8,6 +8,7 @@ import {
   type KernelObject,
   kernelKey,
   type LeafQueue,
+  REPORTS_CHAIN,
 } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import { bytesPerSecondFromBits } from "../model/units.ts";
@@ -116,7 +117,7 @@ function setting(
     case "uplink-action":
       // tc reads an action's index in decimal only.
       return [
-        `tc actions replace action skbedit queue_mapping ${object.queueId} continue index ${object.index} skip_hw`,
+        `tc actions replace action skbedit queue_mapping ${object.queueId} pipe index ${object.index} skip_hw`,
       ];
     case "unknown-filter":
       return [`# ${kernelKey(object)} can't be made again`];
@@ -188,7 +189,7 @@ function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[]
     case "vnic":
       return [
         replace(
-          `flower skip_hw src_mac ${object.mac} action skbedit priority ${handleText(object.minor)} pipe action skbedit index ${object.actionIndex}`,
+          `flower skip_hw src_mac ${object.mac} action skbedit index ${object.actionIndex} action skbedit priority ${handleText(object.minor)} goto chain ${REPORTS_CHAIN}`,
         ),
       ];
     case "reports": {
@@ -229,7 +230,8 @@ function placeText(
 ) {
   const place = placeOf(object, 0);
   const device = quote(object.device);
-  return `dev ${device} ${place.hook} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
+  const chain = place.chain === 0 ? "" : ` chain ${place.chain}`;
+  return `dev ${device} ${place.hook}${chain} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
 }
 
 /** tc knows few protocols by name. */

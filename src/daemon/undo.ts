@@ -6,7 +6,7 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeUndo } from "../hook/undo.ts";
 import { UplinkError } from "../model/errors.ts";
-import { actionIndex, FILTER_PRIORITY, MAX_QUEUE_ID } from "../model/kernel.ts";
+import { actionIndex, FILTER_PRIORITY, MAX_QUEUE_ID, REPORTS_CHAIN } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { World } from "../model/world.ts";
 import type { EventLog } from "./events.ts";
@@ -93,8 +93,10 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     'quiet() { "$@" 2>/dev/null || :; }',
   ];
   const { bonds, ports } = devicesOf(world);
-  const drop = (device: string, hook: string, priority: number) =>
-    lines.push(`quiet tc filter del dev ${device} ${hook} pref ${priority}`);
+  const drop = (device: string, hook: string, priority: number) => {
+    const chain = priority === FILTER_PRIORITY.reports ? ` chain ${REPORTS_CHAIN}` : "";
+    lines.push(`quiet tc filter del dev ${device} ${hook}${chain} pref ${priority}`);
+  };
   for (const bond of bonds) drop(bond.name, "egress", FILTER_PRIORITY.vnic);
   for (const object of saved.before) {
     if (object.kind === "port-queue") {

@@ -24,9 +24,9 @@ export const CONTROL_MINOR = 0xfff1;
 export const FILTER_PRIORITY = {
   /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port). */
   catchAll: 7570,
-  /** bond egress, flower src_mac: the vNIC's class, then the shared action that names the port. */
+  /** bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. */
   vnic: 7571,
-  /** bond egress, u32: IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
+  /** bond egress, chain REPORTS_CHAIN, u32: a vNIC's IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
   reports: 7572,
   /** port ingress, flower src_mac: a local vNIC's frame that the switch sent back. */
   reflection: 7575,
@@ -37,6 +37,12 @@ export const FILTER_PRIORITY = {
   /** port egress, matchall: queue_mapping 0, only on ports with several tx queues. */
   queueReset: 7580,
 } as const;
+
+/**
+ * The chain that only vNICs' frames are sent on to, with the reports filters in it. A copied report of the host, or of
+ * a sender that we don't know, would teach the switch its address on a port where the bond drops what comes.
+ */
+export const REPORTS_CHAIN = 7572;
 
 /** Link-local protocols (to 01:80:c2:00:00:0x) for the control class; priority FILTER_PRIORITY.control + index. */
 export const CONTROL_PROTOCOLS = [

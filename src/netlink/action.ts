@@ -48,6 +48,8 @@ export const TC_ACT_OK = 0;
 export const TC_ACT_DROP = 2;
 export const TC_ACT_PIPE = 3;
 export const TC_ACT_STOLEN = 4;
+/** Classify on in this chain (TC_ACT_GOTO_CHAIN, 2 << 28); frames that nothing there matches just go on. */
+export const gotoChain = (chain: number) => 0x20000000 | chain;
 
 /** One action of a filter. `index` is 0 for one that belongs to its filter alone. */
 export type Action =
@@ -73,14 +75,14 @@ const MIRRED: ReadonlyMap<number, MirredKind> = new Map([
   [TCA_INGRESS_REDIR, "mirred-ingress-redirect"],
 ]);
 
-/** Creates a shared `skbedit queue_mapping Q continue`, or retargets it with all filters that refer to it. */
+/** Creates a shared `skbedit queue_mapping Q pipe`, or retargets it with all filters that refer to it. */
 export function setUplinkActionMessage(object: UplinkAction): Uint8Array {
   return actionMessage(RTM_NEWACTION, NLM_F_CREATE | NLM_F_REPLACE)
     .nest(TCA_ACT_TAB, (table) =>
       writeAction(table, 1, {
         kind: "skbedit",
         index: object.index,
-        control: TC_ACT_CONTINUE,
+        control: TC_ACT_PIPE,
         priority: null,
         queueMapping: object.queueId,
       }),
@@ -120,7 +122,7 @@ export function parseUplinkActions(message: Message): readonly UplinkAction[] {
   for (const action of parseActions(attributes.nested(TCA_ACT_TAB))) {
     if (action.kind !== "skbedit" || parseActionIndex(action.index) === null) continue;
     // Another control or a priority is not ours to leave standing: -1 never equals a wanted queue id.
-    const ours = action.control === TC_ACT_CONTINUE && action.priority === null;
+    const ours = action.control === TC_ACT_PIPE && action.priority === null;
     found.push({
       kind: "uplink-action",
       index: action.index,

@@ -10,6 +10,7 @@ import {
   type ControlFilter,
   FILTER_PRIORITY,
   type QueueResetFilter,
+  REPORTS_CHAIN,
   type RedirectFilter,
   type ReflectionFilter,
   type ReportsFilter,
@@ -19,6 +20,7 @@ import {
 import type { Mac } from "../model/mac.ts";
 import {
   type Action,
+  gotoChain,
   TC_ACT_CONTINUE,
   TC_ACT_DROP,
   TC_ACT_OK,
@@ -89,8 +91,8 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
           ...place,
           match: { kind: "flower", source: exactly(object.mac), destination: null },
           actions: [
-            skbedit(TC_ACT_PIPE, object.minor, null),
             { ...skbedit(0, null, null), index: object.actionIndex },
+            skbedit(gotoChain(REPORTS_CHAIN), object.minor, null),
           ],
         },
       ];
@@ -149,6 +151,7 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
   const at = (hook: Hook, priority: number, handle: number, protocol = ETH_P_ALL): FilterPlace => ({
     ifindex,
     hook,
+    chain: priority === FILTER_PRIORITY.reports ? REPORTS_CHAIN : 0,
     priority,
     protocol,
     handle,
@@ -196,7 +199,8 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
 
 /** Whether a filter stands at one of the priorities that mark ours. */
 export function isOurPlace(filter: FilterPlace): boolean {
-  return OUR_PRIORITIES[filter.hook].has(filter.priority);
+  const chain = filter.priority === FILTER_PRIORITY.reports ? REPORTS_CHAIN : 0;
+  return filter.chain === chain && OUR_PRIORITIES[filter.hook].has(filter.priority);
 }
 
 /** The objects that one device's filters are; only those at our priorities may be passed in. */
@@ -235,10 +239,11 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
     case FILTER_PRIORITY.catchAll:
       return { kind: "catch-all", device, minor };
     case FILTER_PRIORITY.vnic: {
-      const actionIndex = second?.kind === "skbedit" ? second.index : 0;
+      const actionIndex = first?.kind === "skbedit" ? first.index : 0;
+      const own = second?.kind === "skbedit" ? (minorOfHandle(second.priority ?? 0) ?? 0) : 0;
       return source === undefined
         ? null
-        : { kind: "vnic", device, mac: source, handle, minor, actionIndex };
+        : { kind: "vnic", device, mac: source, handle, minor: own, actionIndex };
     }
     case FILTER_PRIORITY.reflection:
       return source === undefined ? null : { kind: "reflection", device, mac: source, handle };

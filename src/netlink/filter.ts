@@ -1,4 +1,5 @@
 /** Filters in clsact as the kernel holds them, of the three classifiers that we use. */
+import { REPORTS_CHAIN } from "../model/kernel.ts";
 import { type Mac, macBytes, macFromBytes } from "../model/mac.ts";
 import { type Action, parseActions, writeActions } from "./action.ts";
 import { type Attributes, viewOf } from "./attribute.ts";
@@ -74,6 +75,8 @@ export interface MaskedMac {
 export interface FilterPlace {
   readonly ifindex: number;
   readonly hook: Hook;
+  /** 0 for the one that every frame passes. */
+  readonly chain: number;
   readonly priority: number;
   readonly protocol: number;
   /** u32: the whole handle, or its node part alone when adding. */
@@ -145,14 +148,15 @@ export function kindOf(match: Match): string {
 
 /**
  * Reads RTM_NEWTFILTER.
- * @returns null for what is no filter of chain 0 in clsact: heads of priorities, u32's hash tables, other chains
+ * @returns null for what is no filter of our chains in clsact: heads of priorities, u32's hash tables, other chains
  * @throws NetlinkError
  */
 export function parseFilter(message: Message): Filter | null {
   if (message.type !== RTM_NEWTFILTER) return null;
   const found = parseTrafficControl(message);
   const hook = hookOf(found.parent);
-  if (hook === null || (found.attributes.u32(TCA_CHAIN) ?? 0) !== 0) return null;
+  const chain = found.attributes.u32(TCA_CHAIN) ?? 0;
+  if (hook === null || (chain !== 0 && chain !== REPORTS_CHAIN)) return null;
   if (found.handle === 0 || !found.attributes.has(TCA_OPTIONS)) return null;
   // A u32 hash table has a handle without a node part.
   if (found.kind === "u32" && (found.handle & 0xfff) === 0) return null;
@@ -160,6 +164,7 @@ export function parseFilter(message: Message): Filter | null {
   return {
     ifindex: found.ifindex,
     hook,
+    chain,
     priority: found.info >>> 16,
     protocol: swap16(found.info & 0xffff),
     handle: found.handle,
@@ -288,7 +293,7 @@ function placeMessage(type: number, flags: number, place: FilterPlace) {
     handle: place.handle,
     parent: parentOf(place.hook),
     info: ((place.priority << 16) | swap16(place.protocol)) >>> 0,
-  }).u32(TCA_CHAIN, 0);
+  }).u32(TCA_CHAIN, place.chain);
 }
 
 function parentOf(hook: Hook): number {

@@ -108,7 +108,8 @@ function shippedPolicies(): Record<string, string> {
 function ask<T>(method: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = request(
-      { socketPath: join(RUN_DIR, "control.sock"), method, path },
+      // A connection of its own: the server ends idle ones, and a reused one may just have been ended.
+      { socketPath: join(RUN_DIR, "control.sock"), method, path, agent: false },
       (response) => {
         let body = "";
         response.setEncoding("utf8").on("data", (text: string) => {

@@ -50,8 +50,16 @@ async function main(): Promise<number> {
   if (choice === undefined) return 2;
   const results: TestResult[] = [];
   const secondTries: string[] = [];
+  // The lab that runs ends by itself; nothing else is to begin.
+  let interrupted = false;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      interrupted = true;
+    });
+  }
   let brokenLabs = 0;
   for (const labRun of plannedRuns(choice)) {
+    if (interrupted) break;
     const files = stageFiles(labRun.stage, choice.long);
     if (files.length === 0) throw new Error(`stage ${labRun.stage} has no test file`);
     const first = await runStage(labRun, files, choice.grep, choice);
@@ -60,7 +68,7 @@ async function main(): Promise<number> {
     // what has no verdict up to twice. All tries are in the log, and who needed more than one is named at the end.
     let broken = first.broken;
     const tries = choice.sabotage === undefined ? MORE_TRIES : 0;
-    for (let count = 0; count < tries; count += 1) {
+    for (let count = 0; count < tries && !interrupted; count += 1) {
       const open = verdicts.filter(
         ({ verdict }) =>
           verdict === "fault" || verdict === "silent" || (verdict === "failed" && count === 0),

@@ -22,7 +22,7 @@ describe("commands for people and hooks", () => {
   it("say what the step does in the words of tc and ip", () => {
     const add = (object: KernelObject) => commandsOf({ op: "add", object }, nameOf);
     assert.deepEqual(add(VNIC), [
-      "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action skbedit priority 7570:11 pipe action skbedit index 1879049745",
+      "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572",
     ]);
     assert.deepEqual(add({ kind: "redirect", device: "nic0", mac: MAC, handle: 3, toIfindex: 6 }), [
       "tc filter replace dev nic0 ingress protocol all pref 7576 handle 3 flower skip_hw dst_mac 52:54:00:00:00:01 action mirred ingress redirect dev bond0",

@@ -51,8 +51,8 @@ describe("our netlink codec against the kernel", () => {
     assert.deepEqual(tcFilters("bond0", "egress"), {
       7570: ["matchall skbedit priority 7570:fff0 queue_mapping 0 continue"],
       7571: [
-        `flower src ${MAC1} skbedit priority 7570:11 pipe skbedit queue_mapping 1 continue`,
-        `flower src ${MAC2} skbedit priority 7570:12 pipe skbedit queue_mapping 2 continue`,
+        `flower src ${MAC1} skbedit queue_mapping 1 pipe skbedit priority 7570:11 goto`,
+        `flower src ${MAC2} skbedit queue_mapping 2 pipe skbedit priority 7570:12 goto`,
       ],
       7572: [reports, reports],
     });
