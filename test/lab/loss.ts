@@ -35,6 +35,8 @@ export interface LossReport {
   readonly there: Direction;
   /** From b to a: the receive filters and the switch's learning are on this way. */
   readonly back: Direction;
+  /** How late the latest datagram of both was sent. */
+  readonly latestMs: number;
 }
 
 interface PaceReport {
@@ -58,7 +60,7 @@ const graceMs = 300;
 /** Ten minutes: a conversation that nobody ends, ends. */
 const limitMs = 600_000;
 /** Under TCG a sender wakes up to 20 ms late and makes up for it; beyond this nothing timed is true. */
-const latestLimitMs = 200;
+export const latestLimitMs = 200;
 
 /** Small numbered datagrams both ways between two ends, at a fixed pace, until finished. */
 export class Conversation {
@@ -114,7 +116,11 @@ export class Conversation {
         );
       }
     }
-    return { there: this.#direction(a, b), back: this.#direction(b, a) };
+    return {
+      there: this.#direction(a, b),
+      back: this.#direction(b, a),
+      latestMs: Math.max(a.latestMs, b.latestMs),
+    };
   }
 
   #direction(from: PaceReport, to: PaceReport): Direction {

@@ -24,8 +24,10 @@ const stages = {
 type Stage = keyof typeof stages;
 const stageNames = Object.keys(stages) as readonly Stage[];
 
-/** How often what failed, or found the lab at fault, is tried again. */
-const MORE_TRIES = 2;
+/** How often what found the lab at fault is tried again. */
+const MORE_TRIES = 3;
+/** Exit codes from here on are a shell's for a program that a signal ended. */
+const SIGNALLED = 128;
 /** A stage that takes longer hangs: a tenth of it is usual. */
 const stageLimitSeconds = 1800;
 const longStageLimitSeconds = 4 * 3600;
@@ -65,7 +67,7 @@ async function main(): Promise<number> {
     const first = await runStage(labRun, files, choice.grep, choice);
     let verdicts = first.results;
     // Times under TCG are those of a machine that others use, too: what fails is tried once more on a fresh boot,
-    // what has no verdict up to twice. All tries are in the log, and who needed more than one is named at the end.
+    // what has no verdict up to three times. All tries are in the log, and who needed more than one is named at the end.
     let broken = first.broken;
     const tries = choice.sabotage === undefined ? MORE_TRIES : 0;
     for (let count = 0; count < tries && !interrupted; count += 1) {
@@ -157,17 +159,20 @@ async function runStage(
     });
     const read = readReport(path.join(folder, "report"));
     if (outcome.kind === "broken") reportBroken(outcome);
+    const crashed = outcome.kind === "ended" && outcome.exitCode >= SIGNALLED;
+    if (crashed) process.stdout.write(`  the tests' process crashed (exit ${outcome.exitCode})\n`);
+    const broken = outcome.kind === "broken" || crashed;
     const seconds = Math.round((performance.now() - startMs) / 1000);
     process.stdout.write(`  ${read.length} tests in ${seconds} s, boot and all\n`);
     // A file that does not load, or declares nothing, must not look like a stage that passed.
-    const loaded = outcome.kind === "broken" || outcome.exitCode === 0 || read.length > 0;
+    const loaded = broken || outcome.exitCode === 0 || read.length > 0;
     const results = loaded
       ? read
       : [failure(`stage ${stage}, kernel ${kernel}`, "its files do not load")];
     return {
       results,
       names: new Set(results.map(({ test }) => test)),
-      broken: outcome.kind === "broken",
+      broken,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });

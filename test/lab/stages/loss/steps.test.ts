@@ -16,9 +16,10 @@ import type { Step } from "../../../../src/model/step.ts";
 import { loadAll } from "../../../../src/policy/load.ts";
 import { resetToBare } from "../../bare.ts";
 import { type DomainShape, domainXml } from "../../daemon.ts";
+import { LabFault } from "../../fault.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost, host, readClassCounts, setActivePort } from "../../host.ts";
-import { Conversation, type Direction } from "../../loss.ts";
+import { Conversation, type Direction, latestLimitMs } from "../../loss.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
@@ -30,6 +31,8 @@ const INTERVAL_US = 4000;
 const ON_THE_WAY_MS = 25;
 /** Of the 15 or so frames that are sent after a step: one that stops traffic loses all of them. */
 const STRAY_FRAMES = 3;
+/** What was sent this late, in a burst that makes up for it, still has to arrive. */
+const LATE_MS = 10_000;
 
 interface Moment {
   readonly what: string;
@@ -87,7 +90,7 @@ describe("installing and releasing step by step", () => {
       await look("all released");
       assert.deepEqual(released.refused, []);
 
-      const reports = await Promise.all(talks.map((talk) => talk.finish()));
+      const reports = await Promise.all(talks.map((talk) => talk.finish(LATE_MS)));
       const names = ["pinned", "unknown", "host"];
       const lost: string[] = [];
       for (const [index, report] of reports.entries()) {
@@ -108,6 +111,10 @@ describe("installing and releasing step by step", () => {
           lostBack: reports.map(({ back }) => back.lost),
         })}`,
       );
+      const latestMs = Math.max(...reports.map((report) => report.latestMs));
+      if (lost.length > 0 && latestMs > latestLimitMs) {
+        throw new LabFault(`a sender was ${latestMs} ms late; ${lost.join("; ")}`);
+      }
       assert.deepEqual(lost, []);
       assert.ok(steps.length >= 30 && released.steps.length >= 10, "there are steps to look at");
       assert.ok(after - before >= 10, `the pinned guest left by nic1: ${after - before} frames`);
