@@ -37,6 +37,15 @@ export interface LossReport {
   readonly back: Direction;
   /** How late the latest datagram of both was sent. */
   readonly latestMs: number;
+  /** Datagrams of either that were sent more than 25 ms after their time. */
+  readonly late: readonly Late[];
+}
+
+/** Datagrams in a row that were sent late; in the conversation's time, as planned. */
+interface Late {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly worstMs: number;
 }
 
 interface PaceReport {
@@ -51,6 +60,8 @@ interface PaceReport {
   readonly longestSilenceMs: number;
   readonly next: number;
   readonly missing: readonly (readonly [number, number])[];
+  /** First, how many, and the worst delay in milliseconds. */
+  readonly late: readonly (readonly [number, number, number])[];
 }
 
 /** Both programs are ready to receive by then, under TCG too. */
@@ -61,6 +72,10 @@ const graceMs = 300;
 const limitMs = 600_000;
 /** Under TCG a sender wakes up to 20 ms late and makes up for it; beyond this nothing timed is true. */
 export const latestLimitMs = 200;
+
+/** A pull is over within this time, bonding's own detection by polling included. */
+const DECIDED_MS = 220;
+const BEFORE_MS = 30;
 
 /** Small numbered datagrams both ways between two ends, at a fixed pace, until finished. */
 export class Conversation {
@@ -101,7 +116,8 @@ export class Conversation {
 
   /**
    * Ends it and gives the account. Throws LabFault when a sender did not keep its pace.
-   * @param lateMs how late a datagram may be sent: more than usual where only the loss is of interest, not when
+   * @param lateMs how late a datagram may be sent: more than usual where only the loss is of interest, not when;
+   *   infinite: the caller judges by `late`, and no pace is asked for
    */
   async finish(lateMs = latestLimitMs): Promise<LossReport> {
     const ranMs = this.nowMs();
@@ -110,7 +126,7 @@ export class Conversation {
     const [a, b] = [await this.#a.report<PaceReport>(), await this.#b.report<PaceReport>()];
     for (const { sent, refused, latestMs, latest } of [a, b]) {
       const due = ranMs / this.#intervalMs;
-      if (sent + refused < due * 0.95 || latestMs > lateMs) {
+      if (lateMs < Number.POSITIVE_INFINITY && (sent + refused < due * 0.95 || latestMs > lateMs)) {
         throw new LabFault(
           `sent ${sent} of ${Math.round(due)}, number ${latest} ${latestMs} ms late`,
         );
@@ -120,6 +136,11 @@ export class Conversation {
       there: this.#direction(a, b),
       back: this.#direction(b, a),
       latestMs: Math.max(a.latestMs, b.latestMs),
+      late: [...a.late, ...b.late].map(([first, count, worstMs]) => ({
+        fromMs: first * this.#intervalMs,
+        toMs: (first + count) * this.#intervalMs,
+        worstMs,
+      })),
     };
   }
 
@@ -185,7 +206,8 @@ export async function measurePulls(shape: PullsShape): Promise<PullsReport> {
     await sleep(settleMs);
     moments.push({ pulledMs, pluggedMs, endMs: conversation.nowMs() });
   }
-  const whole = await conversation.finish();
+  const whole = await conversation.finish(Number.POSITIVE_INFINITY);
+  for (const { pulledMs } of moments) assertPunctual(whole, pulledMs);
   const lost = (fromMs: number, toMs: number) => ({
     there: lostBetween(whole.there, fromMs, toMs),
     back: lostBetween(whole.back, fromMs, toMs),
@@ -195,6 +217,15 @@ export async function measurePulls(shape: PullsShape): Promise<PullsReport> {
     plugs: moments.map(({ pluggedMs, endMs }) => lost(pluggedMs, endMs)),
     whole,
   };
+}
+
+/** What a pull costs is decided while the senders are punctual, or nothing is known. */
+function assertPunctual({ late }: LossReport, pulledMs: number): void {
+  const [fromMs, toMs] = [pulledMs - BEFORE_MS, pulledMs + DECIDED_MS];
+  const worst = late.find((span) => span.fromMs < toMs && span.toMs > fromMs);
+  if (worst !== undefined) {
+    throw new LabFault(`a sender was ${worst.worstMs} ms late when the cable was pulled`);
+  }
 }
 
 export function median(values: readonly number[]): number {

@@ -137,6 +137,15 @@ static void take(struct account *account, int fd) {
   }
 }
 
+/* Datagrams in a row that were sent late, and how late the worst of them. Beyond the limit the last span grows. */
+struct late_span {
+  uint32_t first, count;
+  int64_t worst_ns;
+};
+
+#define LATE_NS (25 * NS_PER_MS)
+#define MAX_LATE_SPANS 1000
+
 static int pace(char **args) {
   int64_t interval_ns = atoll(args[3]) * 1000, start_ns = atoll(args[5]);
   struct account account;
@@ -144,8 +153,9 @@ static int pace(char **args) {
   account.count = atoi(args[4]);
   account.seen = calloc(account.count + 1, 1);
   int fd = open_between(SOCK_DGRAM, args[0], atoi(args[2]), args[1], atoi(args[2]));
-  uint32_t sent = 0, refused = 0, latest = 0;
+  uint32_t sent = 0, refused = 0, latest = 0, late_spans = 0;
   int64_t latest_ns = 0;
+  static struct late_span late[MAX_LATE_SPANS];
   struct numbered datagram;
   memset(&datagram, 0, sizeof datagram);
   datagram.magic = MAGIC;
@@ -156,6 +166,13 @@ static int pace(char **args) {
     if (late_ns > latest_ns) {
       latest_ns = late_ns;
       latest = number;
+    }
+    if (late_ns >= LATE_NS) {
+      struct late_span *span = late_spans > 0 ? &late[late_spans - 1] : NULL;
+      if (span != NULL && (span->first + span->count == number || late_spans == MAX_LATE_SPANS)) {
+        span->count = number - span->first + 1;
+        if (late_ns > span->worst_ns) span->worst_ns = late_ns;
+      } else late[late_spans++] = (struct late_span){number, 1, late_ns};
     }
     datagram.number = number;
     /* A pending ICMP error is told once, instead of sending: the second try sends. */
@@ -181,6 +198,10 @@ static int pace(char **args) {
       comma = ",";
     }
   }
+  printf("],\"late\":[");
+  for (uint32_t index = 0; index < late_spans; index++)
+    printf("%s[%u,%u,%lld]", index > 0 ? "," : "", late[index].first, late[index].count,
+           (long long)(late[index].worst_ns / NS_PER_MS));
   printf("]}\n");
   return 0;
 }

@@ -16,7 +16,7 @@ const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const PINGS = 20;
 const PULLS = 5;
 /** Pulls of a series that may be measured once more. */
-const FAULTS = 5;
+const FAULTS = 15;
 
 describe("pulled cables", () => {
   let daemon: Daemon;
