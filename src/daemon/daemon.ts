@@ -7,6 +7,7 @@ import { startHookServer } from "../hook/server.ts";
 import { resumeDomain, suspendDomain } from "../libvirt/domain.ts";
 import { parseDomainXml } from "../libvirt/domain-xml.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
+import { SYSTEM_CLOCK } from "../model/clock.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { VERSION } from "../model/version.ts";
@@ -23,6 +24,7 @@ import { inheritedSocket, notifySupervisor, watchdogIntervalMs } from "./notify.
 import { Pauses } from "./pauses.ts";
 import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
+import { Scheduler } from "./scheduler.ts";
 import { writeReleaseScript, writeUndos } from "./undo.ts";
 
 export interface DaemonOptions {
@@ -35,8 +37,6 @@ export interface DaemonOptions {
   readonly busAddress: string | null;
 }
 
-/** How often counters are read, milliseconds. */
-const SAMPLE_MS = 1000;
 /** Changes of tc objects by others may come in storms; looked at once they have settled this long. */
 const SETTLE_MS = 200;
 
@@ -83,7 +83,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     journal,
     registry,
     log,
-    now: Date.now,
+    now: SYSTEM_CLOCK.now,
     libvirt: {
       suspend: (uuid) => suspendDomain(monitor, uuid),
       resume: (uuid) => resumeDomain(monitor, uuid),
@@ -95,6 +95,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     registry,
     pauses,
     log,
+    now: SYSTEM_CLOCK.now,
     changed: (why) => runSoon(why, 0),
   });
   const observe = options.observe || existsSync(join(options.configDir, "disabled"));
@@ -103,51 +104,26 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     journal,
     registry,
     log,
-    now: Date.now,
+    now: SYSTEM_CLOCK.now,
     loaded,
     observeOnly: observe,
     domainsComplete: () => domains.complete,
   });
 
-  let wakeTimer: NodeJS.Timeout | undefined;
-  let soon: NodeJS.Timeout | undefined;
-  let soonAtMs = Number.POSITIVE_INFINITY;
-  let stopped = false;
+  const scheduler = new Scheduler({
+    clock: SYSTEM_CLOCK,
+    loop,
+    pauses,
+    report,
+    enforced: ({ world, plan }) => {
+      writeUndos(options.runDir, world, plan, log);
+      writeReleaseScript(options.stateDir, world, journal.contents, log);
+    },
+  });
 
-  /** One way for everything: run, then do to domains what the plan says, then wait for what it waits for. */
-  async function runNow(): Promise<void> {
-    if (stopped) return;
-    clearTimeout(soon);
-    soonAtMs = Number.POSITIVE_INFINITY;
-    try {
-      const { world, plan } = await loop.run();
-      if (stopped) return;
-      if (loop.mode === "enforcing") {
-        writeUndos(options.runDir, world, plan, log);
-        writeReleaseScript(options.stateDir, world, journal.contents, log);
-        pauses.carryOut(world, plan).then(
-          (changed) => {
-            if (changed) runSoon("a domain was paused or resumed", 0);
-          },
-          (error: unknown) => report(error),
-        );
-      }
-      clearTimeout(wakeTimer);
-      if (plan.nextWakeAtMs !== null) {
-        const delayMs = Math.min(Math.max(1, plan.nextWakeAtMs - Date.now()), 3600e3);
-        wakeTimer = setTimeout(() => void runNow(), delayMs);
-      }
-    } catch (error) {
-      report(error);
-    }
-  }
-
-  function runSoon(_why: string, delayMs: number): void {
-    const atMs = Date.now() + delayMs;
-    if (stopped || atMs >= soonAtMs) return;
-    soonAtMs = atMs;
-    clearTimeout(soon);
-    soon = setTimeout(() => void runNow(), delayMs);
+  /** What the rooms call before and after the scheduler is made. */
+  function runSoon(why: string, delayMs: number): void {
+    scheduler.runSoon(why, delayMs);
   }
 
   function report(error: unknown): void {
@@ -199,7 +175,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
           registry,
           log,
           runDir: options.runDir,
-          enforce: runNow,
+          enforce: () => scheduler.runNow(),
           disown: (macs) => loop.disown(macs),
           admit,
           lookAgain: (why) => monitor.poke(why),
@@ -260,16 +236,9 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     }),
   );
 
-  await runNow();
+  await scheduler.runNow();
   monitor.start();
-  const sampling = setInterval(() => {
-    try {
-      loop.sample();
-    } catch (error) {
-      report(error);
-    }
-  }, SAMPLE_MS);
-  const resyncing = setInterval(() => void runNow(), loaded.config.resyncMs);
+  scheduler.start(loaded.config.resyncMs);
   const feedMs = watchdogIntervalMs();
   const feeding =
     feedMs === null ? undefined : setInterval(() => notifySupervisor("WATCHDOG=1"), feedMs);
@@ -278,11 +247,10 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   notifySupervisor("READY=1");
 
   return async () => {
-    stopped = true;
+    scheduler.stop();
     notifySupervisor("STOPPING=1");
     process.off("SIGHUP", reload);
-    for (const timer of [sampling, resyncing, feeding]) clearInterval(timer);
-    for (const timer of [soon, wakeTimer]) clearTimeout(timer);
+    clearInterval(feeding);
     await monitor.stop();
     await hookServer.close();
     await Promise.all(sockets.map((socket) => socket.close()));

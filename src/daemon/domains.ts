@@ -13,6 +13,7 @@ export interface DomainsOptions {
   readonly registry: Registry;
   readonly pauses: Pauses;
   readonly log: EventLog;
+  readonly now: () => number;
   /** Something changed: run the loop. */
   readonly changed: (why: string) => void;
 }
@@ -97,7 +98,7 @@ export class Domains {
     for (let at = 0; at < listed.length; at += READ_AT_ONCE) {
       await Promise.all(listed.slice(at, at + READ_AT_ONCE).map((uuid) => this.#read(uuid)));
     }
-    const now = Date.now();
+    const now = this.#options.now();
     for (const uuid of known) {
       if (listed.includes(uuid)) {
         this.#announcedAtMs.delete(uuid);

@@ -2,20 +2,11 @@
  * What only uplinkd knows, on disk: how things were before its first change, which domains it paused, whether it
  * was released. Written whole, synced, and renamed into place before the act that it tells of.
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
-import { dirname } from "node:path";
 import { z } from "zod";
 import { StateError } from "../model/errors.ts";
 import type { ActivePort, BondOption, PortQueue, Promiscuity } from "../model/kernel.ts";
 import type { PauseRecord } from "../model/world.ts";
+import { DiskFile, type StateFile } from "./state-file.ts";
 
 /** Settings that carry no owner's mark in the kernel. */
 export type UnmarkedObject = PortQueue | Promiscuity | BondOption | ActivePort;
@@ -66,10 +57,12 @@ const contentsSchema = z.object({
 
 export class Journal {
   readonly #path: string;
+  readonly #file: StateFile;
   #contents: JournalContents;
 
-  private constructor(path: string, contents: JournalContents) {
+  private constructor(path: string, file: StateFile, contents: JournalContents) {
     this.#path = path;
+    this.#file = file;
     this.#contents = contents;
   }
 
@@ -77,21 +70,24 @@ export class Journal {
    * Reads the journal; one that can't be read is kept aside and said, never thrown away.
    * @param bootId of the running kernel (/proc/sys/kernel/random/boot_id)
    */
-  static open(path: string, bootId: string, report: (error: StateError) => void): Journal {
+  static open(
+    path: string,
+    bootId: string,
+    report: (error: StateError) => void,
+    file: StateFile = new DiskFile(path),
+  ): Journal {
     const fresh = emptyContents(bootId);
-    let text: string;
+    let text: string | null = null;
     try {
-      text = readFileSync(path, "utf8");
+      text = file.read();
     } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) {
-        report(new StateError(path, `can't be read: ${messageOf(error)}`));
-      }
-      return new Journal(path, fresh);
+      report(new StateError(path, `can't be read: ${messageOf(error)}`));
     }
+    if (text === null) return new Journal(path, file, fresh);
     try {
       const contents: JournalContents = contentsSchema.parse(JSON.parse(text));
-      if (contents.bootId === bootId) return new Journal(path, contents);
-      return new Journal(path, { ...contents, bootId, before: [], clsactCreated: [] });
+      if (contents.bootId === bootId) return new Journal(path, file, contents);
+      return new Journal(path, file, { ...contents, bootId, before: [], clsactCreated: [] });
     } catch (error) {
       const aside = `${path}.unreadable`;
       report(
@@ -102,11 +98,11 @@ export class Journal {
         ),
       );
       try {
-        renameSync(path, aside);
+        file.setAside(aside);
       } catch (renameError) {
         report(new StateError(path, `can't be kept aside: ${messageOf(renameError)}`));
       }
-      return new Journal(path, fresh);
+      return new Journal(path, file, fresh);
     }
   }
 
@@ -120,12 +116,8 @@ export class Journal {
    */
   write(change: Partial<JournalContents>): void {
     const next = { ...this.#contents, ...change };
-    const temporary = `${this.#path}.new`;
     try {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o750 });
-      writeFileSync(temporary, `${JSON.stringify(next, null, 1)}\n`, { mode: 0o600, flush: true });
-      renameSync(temporary, this.#path);
-      syncDirectory(dirname(this.#path));
+      this.#file.replace(`${JSON.stringify(next, null, 1)}\n`);
     } catch (error) {
       throw new StateError(
         this.#path,
@@ -136,16 +128,6 @@ export class Journal {
       );
     }
     this.#contents = next;
-  }
-}
-
-/** A rename is durable once its directory is. */
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

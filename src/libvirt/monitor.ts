@@ -5,8 +5,10 @@
  * restarts, until the next call. So it is called every few seconds; what its answer shows that no event told, and
  * every return, makes a resync.
  */
+import { type Clock, SYSTEM_CLOCK } from "../model/clock.ts";
 import { LibvirtError } from "../model/errors.ts";
 import {
+  type ConnectionOptions,
   type LibvirtCall,
   type LibvirtCaller,
   LibvirtConnection,
@@ -26,7 +28,13 @@ export interface MonitorOptions {
   readonly connectTimeoutMs?: number;
   /** Of calls that name none; default 10000. */
   readonly callTimeoutMs?: number;
+  /** Connects; by default to the bus at `address`. */
+  readonly open?: (options: ConnectionOptions) => Promise<Connection>;
+  readonly clock?: Clock;
 }
+
+/** A connection, as far as it is needed here. */
+export type Connection = Pick<LibvirtConnection, "call" | "close" | "closed">;
 
 /** A bus that is not there is there again within a second at a restart, and within minutes at worst at boot. */
 const FIRST_RECONNECT_MS = 200;
@@ -38,7 +46,7 @@ export class LibvirtMonitor implements LibvirtCaller {
   readonly #options: MonitorOptions;
   readonly #heartbeatMs: number;
   readonly #callTimeoutMs: number;
-  #connection: LibvirtConnection | null = null;
+  #connection: Connection | null = null;
   #running: Promise<void> | null = null;
   #stopped = false;
   /** null: never answered yet, nothing said either. */
@@ -89,10 +97,11 @@ export class LibvirtMonitor implements LibvirtCaller {
   }
 
   async #run(): Promise<void> {
+    const { open = LibvirtConnection.open } = this.#options;
     let delayMs = FIRST_RECONNECT_MS;
     while (!this.#stopped) {
       try {
-        this.#connection = await LibvirtConnection.open({
+        this.#connection = await open({
           address: this.#options.address,
           connectTimeoutMs: this.#options.connectTimeoutMs ?? 5000,
           callTimeoutMs: this.#callTimeoutMs,
@@ -115,7 +124,7 @@ export class LibvirtMonitor implements LibvirtCaller {
   }
 
   /** Until the connection ends. */
-  async #follow(connection: LibvirtConnection): Promise<void> {
+  async #follow(connection: Connection): Promise<void> {
     while (!connection.closed && !this.#stopped) {
       // What comes while the call is under way asks for the next resync, not for this one.
       const because = this.#resyncBecause;
@@ -170,13 +179,14 @@ export class LibvirtMonitor implements LibvirtCaller {
   }
 
   #sleep(ms: number): Promise<void> {
+    const { clock = SYSTEM_CLOCK } = this.#options;
     return new Promise((resolve) => {
       const done = () => {
-        clearTimeout(timer);
+        cancel();
         this.#wake = null;
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const cancel = clock.after(ms, done);
       this.#wake = done;
     });
   }

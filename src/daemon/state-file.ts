@@ -1,0 +1,57 @@
+/** A file that is there whole or not at all, whatever happens while it is written. */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
+
+export interface StateFile {
+  /** @returns null where there is none @throws whatever the disk says */
+  readonly read: () => string | null;
+  /** Durable when it returns; when it throws, the old text stands. */
+  readonly replace: (text: string) => void;
+  /** Gives the file another name, under which a person finds it. */
+  readonly setAside: (name: string) => void;
+}
+
+/** The file at a path; its directory is made where it is missing. */
+export class DiskFile implements StateFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  read(): string | null {
+    try {
+      return readFileSync(this.#path, "utf8");
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+      throw error;
+    }
+  }
+
+  replace(text: string): void {
+    const temporary = `${this.#path}.new`;
+    const directory = dirname(this.#path);
+    mkdirSync(directory, { recursive: true, mode: 0o750 });
+    writeFileSync(temporary, text, { mode: 0o600, flush: true });
+    renameSync(temporary, this.#path);
+    // A rename is durable once its directory is.
+    const fd = openSync(directory, "r");
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  setAside(name: string): void {
+    renameSync(this.#path, name);
+  }
+}
