@@ -69,14 +69,11 @@ function writePolicy(policy: NetworkPolicy): string {
 }
 
 function writeShare(vnic: VnicStatus): string {
-  const survives = vnic.survivesOneLoss
-    ? "its reservation holds with any one uplink lost"
-    : "its reservation would not hold with an uplink lost";
   const parts = [
     `sends by ${pathOf(vnic)}`,
     `gets ${shortRate(vnic.expectedBitsPerSecond)}`,
     `sent ${shortRate(vnic.sentBitsPerSecond)}`,
     `${vnic.drops} dropped`,
   ];
-  return `${parts.join(", ")}${vnic.reservationBitsPerSecond > 0 ? `; ${survives}` : ""}`;
+  return `${parts.join(", ")}${vnic.guarantee === null ? "" : `; its reservation: ${vnic.guarantee}`}`;
 }

@@ -272,7 +272,8 @@ Examples:
 
 const STATUS_HELP = `
 A vNIC that sends by another uplink than its home is shown as HOME>UPLINK. Rates are
-bits per second.
+bits per second. Below the domains stands what each reservation is worth once an uplink
+is lost: it holds with any one uplink lost, or it is best effort when degraded.
 
 Examples:
   uplinkctl status

@@ -1,6 +1,12 @@
 /** The status document as text. Pure. */
 import type { Problem } from "../model/domain.ts";
-import type { DomainStatus, Status, TeamStatus, VnicStatus } from "../model/status.ts";
+import {
+  type DomainStatus,
+  GUARANTEES,
+  type Status,
+  type TeamStatus,
+  type VnicStatus,
+} from "../model/status.ts";
 import { formatDuration, formatRate } from "../model/units.ts";
 import { type Cell, type Colour, type Layout, printable, renderTable, wrap } from "./table.ts";
 
@@ -143,7 +149,16 @@ function vnicRow(domain: string, vnic: VnicStatus): (Cell | string)[] {
 
 /** What the table has no room for, and only where there is something to tell. */
 function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
-  const notes: string[] = [];
+  const notes = GUARANTEES.flatMap((guarantee) => {
+    const names = domains.flatMap(({ name, vnics }) =>
+      vnics
+        .filter((vnic) => vnic.unshapedReason === null && vnic.guarantee === guarantee)
+        .map((vnic) => `${name} ${vnic.tap ?? vnic.mac}`),
+    );
+    return names.length === 0
+      ? []
+      : wrap(`reserved, ${guarantee}: ${names.join(", ")}`, layout, "  ", "    ");
+  });
   for (const domain of domains) {
     const note = (text: string) =>
       notes.push(...wrap(`${domain.name}: ${text}`, layout, "  ", "    "));
@@ -154,8 +169,6 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
     for (const vnic of domain.vnics) {
       const name = vnic.tap ?? vnic.mac;
       if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);
-      else if (vnic.reservationBitsPerSecond > 0 && !vnic.survivesOneLoss)
-        note(`${name}'s reservation would not hold with an uplink lost`);
     }
   }
   return notes.length === 0 ? [] : ["", ...notes];

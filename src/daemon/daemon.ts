@@ -2,17 +2,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { listenControl } from "../control/server.ts";
-import type { HookAnswer, HookRequest } from "../hook/request.ts";
+import type { HookAnswer } from "../hook/request.ts";
 import { startHookServer } from "../hook/server.ts";
 import { resumeDomain, suspendDomain } from "../libvirt/domain.ts";
-import { parseDomainXml } from "../libvirt/domain-xml.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
 import { SYSTEM_CLOCK } from "../model/clock.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { VERSION } from "../model/version.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
-import { matchPolicies } from "../policy/match.ts";
+import { Admissions } from "./admissions.ts";
 import { describeStatus, explainDomain } from "./describe.ts";
 import { Domains, runStateOf } from "./domains.ts";
 import { EventLog } from "./events.ts";
@@ -109,6 +108,13 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     observeOnly: observe,
     domainsComplete: () => domains.complete,
   });
+  const admissions = new Admissions({
+    log,
+    now: Date.now,
+    loaded: () => loaded,
+    enforcing: () => loop.mode === "enforcing",
+    imagine: (known) => loop.imagine(known),
+  });
 
   const scheduler = new Scheduler({
     clock: SYSTEM_CLOCK,
@@ -135,17 +141,6 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         "bug",
         error instanceof Error ? (error.stack ?? error.message) : String(error),
       );
-  }
-
-  function admit(request: HookRequest): string | null {
-    const definition = parseDomainXml(request.xml, `domain ${request.domain}`);
-    const match = matchPolicies(definition, loaded.policies, loaded.config);
-    for (const problem of match.problems) {
-      log.tell("warning", "annotation", `${problem.object}: ${problem.message}`, {
-        domain: definition.name,
-      });
-    }
-    return match.refusal;
   }
 
   function reload(): void {
@@ -177,7 +172,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
           runDir: options.runDir,
           enforce: () => scheduler.runNow(),
           disown: (macs) => loop.disown(macs),
-          admit,
+          admissions,
           lookAgain: (why) => monitor.poke(why),
         },
         request,

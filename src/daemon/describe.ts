@@ -158,6 +158,12 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     sentBitsPerSecond: load === undefined ? null : Math.round(load.sentBitsPerSecond),
     drops: load?.drops ?? 0,
     survivesOneLoss: planned?.survivesOneLoss ?? false,
+    guarantee:
+      bandwidth.reservationBitsPerSecond === 0
+        ? null
+        : planned?.survivesOneLoss === true
+          ? "holds with any one uplink lost"
+          : "best effort when degraded",
     unshapedReason: vnic.unshapedReason,
   };
 }

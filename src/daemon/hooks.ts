@@ -4,6 +4,7 @@ import { removeUndo } from "../hook/undo.ts";
 import { parseDomainXml } from "../libvirt/domain-xml.ts";
 import type { DomainPhase } from "../model/domain.ts";
 import type { Mac } from "../model/mac.ts";
+import type { Admissions } from "./admissions.ts";
 import type { EventLog } from "./events.ts";
 import type { Registry } from "./registry.ts";
 
@@ -17,8 +18,8 @@ export interface HooksOptions {
   readonly disown: (macs: readonly Mac[]) => void;
   /** Asks libvirt about everything, soon. */
   readonly lookAgain: (why: string) => void;
-  /** Why this start may not be, or null; asked on `prepare begin` and `migrate begin` only. */
-  readonly admit: (request: HookRequest) => string | null;
+  /** Judges starts; asked on `prepare begin` and `migrate begin` only, which may refuse. */
+  readonly admissions: Pick<Admissions, "admit" | "settle">;
 }
 
 /** Answers one call. */
@@ -27,11 +28,11 @@ export async function handleHook(options: HooksOptions, request: HookRequest): P
   const { domain, operation, subOperation } = request;
   switch (`${operation} ${subOperation}`) {
     case "prepare begin": {
-      const reason = options.admit(request);
+      const reason = options.admissions.admit(request);
       return reason === null ? { accept: true } : { accept: false, reason };
     }
     case "migrate begin": {
-      const reason = options.admit(request);
+      const reason = options.admissions.admit(request);
       if (reason !== null) return { accept: false, reason };
       await take(options, request, "incoming");
       return { accept: true };
@@ -41,7 +42,10 @@ export async function handleHook(options: HooksOptions, request: HookRequest): P
       const uuid = registry.findByName(domain);
       const phase =
         uuid !== null && registry.phaseOf(uuid) === "incoming" ? "incoming" : "starting";
-      await take(options, request, phase);
+      const taken = take(options, request, phase);
+      // From here on the registry counts it.
+      options.admissions.settle(domain);
+      await taken;
       return { accept: true };
     }
     case "started begin": {
@@ -58,6 +62,7 @@ export async function handleHook(options: HooksOptions, request: HookRequest): P
       return { accept: true };
     case "stopped end":
     case "release end": {
+      options.admissions.settle(domain);
       const uuid = registry.findByName(domain);
       if (uuid === null) {
         // Started before this run of the daemon, which libvirt hasn't told of it yet.

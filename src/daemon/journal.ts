@@ -4,12 +4,31 @@
  */
 import { z } from "zod";
 import { StateError } from "../model/errors.ts";
-import type { ActivePort, BondOption, PortQueue, Promiscuity } from "../model/kernel.ts";
+import type {
+  ActivePort,
+  BondOption,
+  KernelObject,
+  PortQueue,
+  Promiscuity,
+} from "../model/kernel.ts";
 import type { PauseRecord } from "../model/world.ts";
 import { DiskFile, type StateFile } from "./state-file.ts";
 
 /** Settings that carry no owner's mark in the kernel. */
 export type UnmarkedObject = PortQueue | Promiscuity | BondOption | ActivePort;
+
+/** Whether an object is one whose former value has to be saved. */
+export function isUnmarked(object: KernelObject): object is UnmarkedObject {
+  switch (object.kind) {
+    case "port-queue":
+    case "promiscuity":
+    case "bond-option":
+    case "active-port":
+      return true;
+    default:
+      return false;
+  }
+}
 
 export interface PauseEntry extends PauseRecord {
   /** intended: written before the act, its outcome isn't known. */

@@ -28,3 +28,8 @@ export function latchDemand(
   }
   return next;
 }
+
+/** Whether two looks have latched the same. */
+export function sameDemand(a: ReadonlyMap<Mac, number>, b: ReadonlyMap<Mac, number>): boolean {
+  return a.size === b.size && [...a].every(([mac, demand]) => b.get(mac) === demand);
+}

@@ -16,14 +16,14 @@ import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
 import { type LoadMemory, loadKey, NO_LOADS, observeLoads } from "../observe/demand.ts";
 import { observeUplinks, type UplinkMemories } from "../observe/uplinks.ts";
-import { buildWorld } from "../observe/world.ts";
+import { buildWorld, type KnownDomain, type Observation } from "../observe/world.ts";
 import { type LossPlan, planLosses } from "../plan/loss.ts";
 import { planWorld } from "../plan/plan.ts";
 import type { LoadedConfig } from "../policy/load.ts";
 import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
-import type { Journal, UnmarkedObject } from "./journal.ts";
-import { latchDemand } from "./latch.ts";
+import { isUnmarked, type Journal, type UnmarkedObject } from "./journal.ts";
+import { latchDemand, sameDemand } from "./latch.ts";
 import type { KernelPort, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
@@ -60,6 +60,8 @@ export class ControlLoop {
   #loads: LoadMemory = NO_LOADS;
   #latched: ReadonlyMap<Mac, number> = new Map();
   #last: Run | null = null;
+  /** What the last run saw, for worlds with other domains in it. */
+  #seen: Observation | null = null;
   #drift: readonly Drift[] = [];
   #lastResyncMs: number | null = null;
   #armed: KernelMap | null = null;
@@ -128,9 +130,8 @@ export class ControlLoop {
     const snapshot = kernel.readKernel(devices);
     const nowMs = now();
     this.#observeUplinks(links, teams, devices, nowMs);
-    const { journal } = this.#options;
-    const build = () =>
-      buildWorld({
+    const build = () => {
+      this.#seen = {
         nowMs,
         config: this.#loaded.config,
         teams,
@@ -140,12 +141,14 @@ export class ControlLoop {
         uplinks: this.#uplinks,
         loads: this.#loads,
         latched: this.#latched,
-        domains: registry.list(journal.contents.pauses, journal.contents.holds),
-      });
+        domains: this.#domains(),
+      };
+      return buildWorld(this.#seen);
+    };
     let world = build();
     let plan = planWorld(world);
     const latched = latchDemand(this.#latched, world, plan.teams);
-    if (!sameMap(latched, this.#latched)) {
+    if (!sameDemand(latched, this.#latched)) {
       this.#latched = latched;
       world = build();
       plan = planWorld(world);
@@ -159,6 +162,14 @@ export class ControlLoop {
     this.#lastResyncMs = nowMs;
     if (this.mode === "enforcing") await this.#enforce(run, devices, nowMs);
     return run;
+  }
+
+  /** The world as the last run saw it, as it would be with these domains in it, too; null before the first run. */
+  imagine(domains: readonly KnownDomain[]): World | null {
+    if (this.#seen === null) return null;
+    const uuids = new Set(domains.map(({ definition }) => definition.uuid));
+    const others = this.#domains().filter(({ definition }) => !uuids.has(definition.uuid));
+    return buildWorld({ ...this.#seen, domains: [...others, ...domains] });
   }
 
   /** Takes a sample of the counters; cheap, for a timer. */
@@ -259,6 +270,11 @@ export class ControlLoop {
     } else this.#drift = [];
     this.#settled = this.#drift.length === 0 ? run.plan.kernel : null;
     this.#arm(run);
+  }
+
+  #domains(): readonly KnownDomain[] {
+    const { journal, registry } = this.#options;
+    return registry.list(journal.contents.pauses, journal.contents.holds);
   }
 
   /** The steps to take; what may still be some domain's is left until libvirt has told of all. */
@@ -368,24 +384,6 @@ export class ControlLoop {
   }
 }
 
-function isUnmarked(object: Step["object"]): object is UnmarkedObject {
-  switch (object.kind) {
-    case "port-queue":
-    case "promiscuity":
-    case "bond-option":
-    case "active-port":
-      return true;
-    default:
-      return false;
-  }
-}
-
 function driftOf(step: Step, sinceMs: number, message: string): Drift {
   return { object: kernelKey(step.object), op: step.op, sinceMs, message };
-}
-
-function sameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) if (b.get(key) !== value) return false;
-  return true;
 }

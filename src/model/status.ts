@@ -47,6 +47,10 @@ export interface TeamStatus {
   readonly conflicts: readonly Conflict[];
 }
 
+/** What a reservation is worth once an uplink is lost. */
+export const GUARANTEES = ["holds with any one uplink lost", "best effort when degraded"] as const;
+export type Guarantee = (typeof GUARANTEES)[number];
+
 export interface VnicStatus {
   readonly mac: string;
   readonly tap: string | null;
@@ -73,6 +77,8 @@ export interface VnicStatus {
   readonly drops: number;
   /** Whether the reservation still holds with any one uplink lost. */
   readonly survivesOneLoss: boolean;
+  /** The same in words; null where nothing is reserved. */
+  readonly guarantee: Guarantee | null;
   /** Why nothing of ours carries it; null where it is shaped. */
   readonly unshapedReason: string | null;
 }

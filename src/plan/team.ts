@@ -36,10 +36,9 @@ export function planTeam(world: World, team: TeamState): TeamResult {
   if (bond === null || refusal !== null) return refused(team, uplinks, refusal ?? "no such bond");
   const fallback = fallbackOf(team, uplinks);
   const activeMoves = activeMustMove(team, uplinks);
-  const activePort = activeMoves ? fallback : bond.activePort;
   const placed = placeMembers(membersOf(world.domains, team.config.name), {
     uplinks,
-    activePort: bond.mode === "active-backup" ? activePort : null,
+    activePort: activePortOf(team, uplinks),
     hostBitsPerSecond: team.config.host.reservationBitsPerSecond,
   });
   const load = loadUplinks(team.config, uplinks, placed);
@@ -136,7 +135,7 @@ function expectAll(team: TeamState, load: Load, silent: ReadonlySet<number>): Fl
 }
 
 /** Why a bond can't be managed as it is, with advice; null where it can. In a what-if any can. */
-function refuse(team: TeamState, hypothetical: boolean): string | null {
+export function refuse(team: TeamState, hypothetical: boolean): string | null {
   const { bond } = team;
   if (bond === null) return `there is no bond ${team.config.bond}`;
   if (hypothetical) return null;
@@ -218,6 +217,12 @@ function queueIdsOf(uplinks: readonly Usability[]): Map<string, number> {
   const statesOf = (managed: boolean) =>
     uplinks.filter((entry) => entry.managed === managed).map((entry) => entry.uplink);
   return assignQueueIds(statesOf(true), statesOf(false));
+}
+
+/** The active port as planned; null where the bond has none, or isn't of active-backup mode. */
+export function activePortOf(team: TeamState, uplinks: readonly Usability[]): string | null {
+  if (team.bond?.mode !== "active-backup") return null;
+  return activeMustMove(team, uplinks) ? fallbackOf(team, uplinks) : team.bond.activePort;
 }
 
 /** Whether the bond has to be told to use another port: its own is lost or drained, or it has none. */

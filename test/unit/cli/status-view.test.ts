@@ -23,6 +23,7 @@ describe("status as text", () => {
       "web1    vnet0  gold    high      eno2>eno1   500mbit  850mbit  320mbit",
       "batch   vnet0  bronze  low       eno1              -   50mbit        -",
       "",
+      "  reserved, holds with any one uplink lost: web1 vnet0",
       "  batch: paused by uplinkd; resumes by itself when it fits again",
       "",
       "problems",

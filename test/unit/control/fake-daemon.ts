@@ -26,6 +26,7 @@ const vnic: VnicStatus = {
   sentBitsPerSecond: 320e6,
   drops: 0,
   survivesOneLoss: true,
+  guarantee: "holds with any one uplink lost",
   unshapedReason: null,
 };
 
@@ -55,6 +56,7 @@ const batch: DomainStatus = {
       expectedBitsPerSecond: 50e6,
       sentBitsPerSecond: null,
       survivesOneLoss: false,
+      guarantee: null,
     },
   ],
   problems: [

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { resetToBare } from "../../bare.ts";
 import { run } from "../../command.ts";
-import { type Daemon, RUN_DIR, startDaemon } from "../../daemon.ts";
+import { callHook, type Daemon, RUN_DIR, startDaemon } from "../../daemon.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost, readClassCounts } from "../../host.ts";
 import {
@@ -129,6 +129,28 @@ describe("real domains", () => {
     assert.equal(traces(MAC), false, "with a dead daemon the hook takes the filters away itself");
     assert.equal(readClassCounts("nic0").has("7570:10"), false, "and the class");
     console.log(JSON.stringify(timesMs));
+  });
+
+  it("refuses with the numbers whose reservation would not survive a loss, those that start at the same time counted", async () => {
+    daemon.reconfigure(labConfig({ rest: "admission: {mode: enforce, survive: 1}" }));
+    await until("the new configuration", () => daemon.log().includes("reloaded:"));
+    const annotated = (mbit: number) => annotation(`<uplink:bandwidth reservation="${mbit}mbit"/>`);
+    // Each uplink has 40 Mbit/s, the host's 1 Mbit/s included; libvirt has asked about this one and not started it.
+    callHook("prepare", "begin", {
+      name: "other",
+      macs: ["52:54:00:00:00:21"],
+      annotation: '<uplink:bandwidth reservation="15mbit"/>',
+    });
+    await startDomain({ name: "web1", macs: [MAC], metadata: annotated(20) });
+    const before = await daemon.status();
+    assert.equal(before.domains[0]?.vnics[0]?.guarantee, "holds with any one uplink lost");
+    await assert.rejects(
+      startDomain({ name: "web2", macs: [PLUGGED_MAC], metadata: annotated(5) }),
+      /with nic[01] lost 52:54:00:00:00:0c's reservation of 5mbit does not fit: nic[01] has 4mbit left of 40mbit/,
+    );
+    assert.equal((await daemon.status()).domains.length, 1, "libvirt has not started it");
+    callHook("release", "end", { name: "other", macs: ["52:54:00:00:00:21"] });
+    await virshAside("start", "web2");
   });
 
   it("is right again after libvirt-dbus is killed and after libvirtd restarts", async () => {

@@ -1,0 +1,199 @@
+/**
+ * Whether the reservations of a domain that is about to start fit: now and, where asked, with any one uplink lost.
+ * The same placement and the same fitting of reservations as the plan's; only what is silent at the moment (paused,
+ * discarded) counts with its whole reservation here. Pure.
+ */
+import type { Mac } from "../model/mac.ts";
+import { formatRate } from "../model/units.ts";
+import type { TeamState, World } from "../model/world.ts";
+import { fitResidents, loadUplinks } from "./grants.ts";
+import { withLoss } from "./loss.ts";
+import { type Member, type Placed, placeMembers } from "./placement.ts";
+import { isShort, sum } from "./share.ts";
+import { activePortOf, refuse } from "./team.ts";
+import { judgeUplinks } from "./usable.ts";
+
+/** A reservation that would be cut if the domain started. */
+export interface Shortfall {
+  /** The domain that would lack something: the one that starts, or another that has what it needs until then. */
+  readonly domain: string;
+  readonly mac: Mac;
+  readonly reservationBitsPerSecond: number;
+  readonly getsBitsPerSecond: number;
+  /** The uplink without which it doesn't fit; null: it doesn't as things are. */
+  readonly without: string | null;
+  /** What each usable uplink would have left for it. */
+  readonly left: readonly {
+    readonly uplink: string;
+    readonly leftBitsPerSecond: number;
+    readonly capacityBitsPerSecond: number;
+  }[];
+}
+
+/**
+ * Judges a domain of the world that hasn't started yet. A team that can't be managed, or that has no usable uplink at
+ * the moment, doesn't count against it: a host that boots starts its domains before its links are up.
+ * @param name of the domain; the others, those that start at the same time included, keep what they have
+ * @param survive 1: it has to fit with any one uplink of the whole team lost, too; one that is lost now is that one
+ * @returns empty where it may start; what the domain itself lacks comes first
+ */
+export function judgeAdmission(world: World, name: string, survive: 0 | 1): readonly Shortfall[] {
+  return world.teams.flatMap((team) => {
+    const reserves = world.domains.some(
+      (domain) =>
+        domain.name === name &&
+        domain.vnics.some(
+          (vnic) =>
+            vnic.team === team.config.name && vnic.policy.bandwidth.reservationBitsPerSecond > 0,
+        ),
+    );
+    if (!reserves || refuse(team, false) !== null) return [];
+    const whole = mended(team);
+    const usable = judgeUplinks(whole, world.nowMs).filter((entry) => entry.usable);
+    const cases = [
+      { without: null, ask: (members: readonly Member[]) => reckon(world, team, members) },
+      ...(survive === 0 ? [] : usable).map(({ uplink }) => ({
+        without: uplink.name,
+        ask: (members: readonly Member[]) => reckonAfterLoss(world, whole, members, uplink.name),
+      })),
+    ];
+    const found = cases.flatMap(({ without, ask }) => shortfalls(world, team, name, without, ask));
+    return [
+      ...found.filter(({ domain }) => domain === name),
+      ...found.filter(({ domain }) => domain !== name),
+    ];
+  });
+}
+
+/** Says it to whoever starts the domain, with the numbers. */
+export function describeShortfall(shortfall: Shortfall, starting: string): string {
+  const { domain, mac, reservationBitsPerSecond, getsBitsPerSecond, without, left } = shortfall;
+  const when = without === null ? "" : `with ${without} lost `;
+  const reservation = formatRate(reservationBitsPerSecond);
+  if (domain !== starting) {
+    const keeps = formatRate(getsBitsPerSecond);
+    return `${when}domain ${domain} (${mac}) would keep ${keeps} of its reservation of ${reservation}`;
+  }
+  const rooms = left.map(
+    ({ uplink, leftBitsPerSecond, capacityBitsPerSecond }) =>
+      `${uplink} has ${formatRate(leftBitsPerSecond)} left of ${formatRate(capacityBitsPerSecond)}`,
+  );
+  const room = rooms.length === 0 ? "no uplink is usable" : rooms.join(", ");
+  return `${when}${mac}'s reservation of ${reservation} does not fit: ${room}`;
+}
+
+function shortfalls(
+  world: World,
+  team: TeamState,
+  name: string,
+  without: string | null,
+  ask: (members: readonly Member[]) => Reckoning,
+): Shortfall[] {
+  const members = world.domains.flatMap((domain) =>
+    domain.vnics.filter((vnic) => vnic.team === team.config.name).map((vnic) => ({ domain, vnic })),
+  );
+  const after = ask(members);
+  if (after.rooms.length === 0 && without === null) return [];
+  const before = ask(members.filter(({ domain }) => domain.name !== name));
+  return after.placed.flatMap(({ domain, vnic, via }) => {
+    const { reservationBitsPerSecond } = vnic.policy.bandwidth;
+    const gets = after.rates.get(vnic.mac) ?? 0;
+    if (!isShort(reservationBitsPerSecond, gets)) return [];
+    // Who lacked as much before isn't hurt by this start.
+    if (domain.name !== name && !isShort(before.rates.get(vnic.mac) ?? 0, gets)) return [];
+    const left = after.rooms.map(({ uplink, capacityBitsPerSecond, reservedBitsPerSecond }) => ({
+      uplink,
+      capacityBitsPerSecond,
+      leftBitsPerSecond: Math.max(
+        0,
+        capacityBitsPerSecond -
+          reservedBitsPerSecond +
+          (via === uplink ? reservationBitsPerSecond : 0),
+      ),
+    }));
+    return [
+      {
+        domain: domain.name,
+        mac: vnic.mac,
+        reservationBitsPerSecond,
+        getsBitsPerSecond: gets,
+        without,
+        left,
+      },
+    ];
+  });
+}
+
+/** What a placement leaves of reservations. */
+interface Reckoning {
+  readonly placed: readonly Placed[];
+  /** What each vNIC's class would be guaranteed; none for those that no uplink carries. */
+  readonly rates: ReadonlyMap<Mac, number>;
+  readonly rooms: readonly {
+    readonly uplink: string;
+    readonly capacityBitsPerSecond: number;
+    /** By the host and all vNICs there, whether it can be kept or not. */
+    readonly reservedBitsPerSecond: number;
+  }[];
+}
+
+const NOBODY: ReadonlySet<number> = new Set();
+
+function reckon(world: World, team: TeamState, members: readonly Member[]): Reckoning {
+  const uplinks = judgeUplinks(team, world.nowMs);
+  const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
+  const activePort = activePortOf(team, uplinks);
+  const placed = placeMembers(members, { uplinks, activePort, hostBitsPerSecond });
+  const load = loadUplinks(team.config, uplinks, placed);
+  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
+  const rates = new Map<Mac, number>();
+  const rooms = usable.map((uplink) => {
+    const fitted = fitResidents(load, uplink, NOBODY, 0);
+    const residents = uplink.residents.flatMap((index) => placed[index] ?? []);
+    for (const [position, { vnic }] of residents.entries())
+      rates.set(vnic.mac, fitted.rates[position] ?? 0);
+    const reserved = residents.map(({ vnic }) => vnic.policy.bandwidth.reservationBitsPerSecond);
+    return {
+      uplink: uplink.entry.uplink.name,
+      capacityBitsPerSecond: uplink.entry.capacityBitsPerSecond,
+      reservedBitsPerSecond: hostBitsPerSecond + sum(reserved),
+    };
+  });
+  return { placed, rates, rooms };
+}
+
+/** @param team whole */
+function reckonAfterLoss(
+  world: World,
+  team: TeamState,
+  members: readonly Member[],
+  lost: string,
+): Reckoning {
+  const settled = reckon(world, team, members).placed.map(({ domain, vnic, home, via }) => ({
+    domain,
+    vnic: { ...vnic, kernel: home === null ? null : { minor: 0, handle: 0, home, via } },
+  }));
+  const [degraded] = withLoss({ ...world, teams: [team], domains: [] }, team.config.name, [
+    lost,
+  ]).teams;
+  return reckon(world, degraded ?? team, settled);
+}
+
+/** The team with nothing lost, drained or waiting; what is no port of the bond stays out. */
+function mended(team: TeamState): TeamState {
+  return {
+    ...team,
+    uplinks: team.uplinks
+      .filter((uplink) => uplink.inBond && (uplink.speedBitsPerSecond ?? 0) > 0)
+      .map((uplink) => ({
+        ...uplink,
+        adminUp: true,
+        carrier: true,
+        bondUp: true,
+        healthy: true,
+        drained: false,
+        lostAtMs: null,
+        returnedAtMs: null,
+      })),
+  };
+}
