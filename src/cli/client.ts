@@ -9,6 +9,7 @@ import type {
   ReleaseAnswer,
 } from "../control/api.ts";
 import type { UplinkEvent } from "../model/event.ts";
+import type { SimulationDocument } from "../model/simulation.ts";
 import type { Status } from "../model/status.ts";
 import { clip } from "../model/units.ts";
 import { Failure } from "./failure.ts";
@@ -41,6 +42,12 @@ export class ControlClient {
 
   explain(domain: string): Promise<Explanation> {
     return this.#read(`/v1/explain/${encodeURIComponent(domain)}`);
+  }
+
+  /** @param failed uplinks of this host */
+  simulate(failed: readonly string[]): Promise<SimulationDocument> {
+    const query = failed.map((name) => `fail=${encodeURIComponent(name)}`).join("&");
+    return this.#read(`/v1/simulate?${query}`);
   }
 
   events(sinceSequence: number): Promise<EventPage> {

@@ -138,7 +138,8 @@ function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => void): 
     },
   );
 
-  registerSimulate(program, { stdout: around.stdout, stderr: around.stderr, layout, end });
+  const { stdout, stderr } = around;
+  registerSimulate(program, { stdout, stderr, client, layout, end });
 
   const policy = group(program, "policy", "named policies");
   command(policy, "check", "check policy and configuration files", CHECK_HELP)
@@ -267,6 +268,7 @@ UPLINKD_STATE_DIR (/var/lib/uplinkd).
 Examples:
   uplinkctl status                 what each VM was promised, and what it gets
   uplinkctl explain web1           why
+  uplinkctl simulate --fail eno1   what would happen, before it does
   uplinkctl events --follow        what happens, as it happens
   uplinkctl policy check gold.yaml before it is put in force`;
 

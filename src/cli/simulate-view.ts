@@ -1,85 +1,8 @@
-/** The answer of `uplinkctl simulate`, for programs and for people. Pure. */
+/** The answer of `uplinkctl simulate` as text. Pure. */
 import type { Plan } from "../model/plan.ts";
+import type { SimulationDocument } from "../model/simulation.ts";
 import { formatRate } from "../model/units.ts";
-import type { World } from "../model/world.ts";
-import type { Simulation } from "../plan/simulate.ts";
 import { type Cell, type Layout, renderTable, wrap } from "./table.ts";
-
-/** The document of --json: its keys are a promise. Arrays are in the order of the file, rates whole bits per second. */
-export interface SimulationDocument {
-  readonly failed: readonly string[];
-  readonly condition: string;
-  readonly uplinks: readonly {
-    readonly name: string;
-    readonly usable: boolean;
-    /** Speed less headroom; 0 where not usable. */
-    readonly capacityBitsPerSecond: number;
-    readonly committedBitsPerSecond: number;
-    readonly reason: string;
-  }[];
-  readonly vnics: readonly {
-    readonly domain: string;
-    readonly mac: string;
-    readonly priority: string;
-    /** Where it sends after the loss; null where no uplink is usable. */
-    readonly home: string | null;
-    readonly homeBeforeLoss: string | null;
-    readonly reservationBitsPerSecond: number;
-    readonly expectedBitsPerSecond: number;
-    readonly unmetReservationBitsPerSecond: number;
-    /** What stands in the kernel on each usable uplink. */
-    readonly classes: readonly {
-      readonly uplink: string;
-      readonly reservationBitsPerSecond: number;
-      readonly limitBitsPerSecond: number;
-    }[];
-    readonly reasons: readonly string[];
-  }[];
-  readonly domains: readonly {
-    readonly name: string;
-    readonly action: string;
-    readonly reasons: readonly string[];
-  }[];
-}
-
-/** @param failed names of the uplinks that are lost, in the order of the file */
-export function describeSimulation(
-  world: World,
-  failed: readonly string[],
-  { before, after }: Simulation,
-): SimulationDocument {
-  const [team] = after.teams;
-  const usable = new Set(team?.uplinks.flatMap(({ name, usable: is }) => (is ? [name] : [])));
-  const policies = new Map(
-    world.domains.flatMap((domain) => domain.vnics.map((vnic) => [vnic.mac, vnic.policy] as const)),
-  );
-  const earlier = new Map(before.vnics.map((vnic) => [vnic.mac, vnic]));
-  return {
-    failed,
-    condition: team?.condition ?? "ok",
-    uplinks: (team?.uplinks ?? []).map(({ team: _, ...uplink }) => uplink),
-    vnics: after.vnics.map((vnic) => {
-      const was = earlier.get(vnic.mac);
-      return {
-        domain: vnic.domain,
-        mac: vnic.mac,
-        priority: vnic.priority,
-        home: vnic.via,
-        homeBeforeLoss: was?.via ?? null,
-        reservationBitsPerSecond: policies.get(vnic.mac)?.bandwidth.reservationBitsPerSecond ?? 0,
-        expectedBitsPerSecond: vnic.expectedBitsPerSecond,
-        unmetReservationBitsPerSecond: vnic.unmetReservationBitsPerSecond,
-        classes: vnic.classes.filter((grant) => usable.has(grant.uplink)),
-        reasons: [...new Set([...(was?.reasons ?? []), ...vnic.reasons])],
-      };
-    }),
-    domains: after.domains.map(({ domain, action, reasons }) => ({
-      name: domain,
-      action,
-      reasons,
-    })),
-  };
-}
 
 /** A table that is read in ten seconds: what is lost, what is left, who gets what, and what happens to whom. */
 export function renderSimulation(answer: SimulationDocument, layout: Layout): string[] {

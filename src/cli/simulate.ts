@@ -1,19 +1,25 @@
-/** `uplinkctl simulate`: what a loss would bring, from a scenario file, without root and without a daemon. */
+/**
+ * `uplinkctl simulate`: what a loss would bring. From a scenario file without root and without a daemon, or of this
+ * host by the daemon's own planner.
+ */
 import { readFileSync, statSync } from "node:fs";
 import type { Command } from "commander";
+import type { SimulationDocument } from "../model/simulation.ts";
 import { nearestWord } from "../model/word.ts";
 import type { World } from "../model/world.ts";
 import { simulateLoss } from "../plan/simulate.ts";
 import { parseScenario } from "../policy/scenario.ts";
 import { MAX_FILE_BYTES } from "../policy/yaml.ts";
+import type { ControlClient } from "./client.ts";
 import { type ExitCode, Failure } from "./failure.ts";
-import { describeSimulation, renderSimulation } from "./simulate-view.ts";
+import { renderSimulation } from "./simulate-view.ts";
 import type { Layout } from "./table.ts";
 
 /** What the command needs of the world around it. */
 export interface SimulateSurroundings {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
+  readonly client: ControlClient;
   readonly layout: Layout;
   /** Called with the exit code where it isn't 0 and nothing is thrown. */
   readonly end: (exitCode: ExitCode) => void;
@@ -28,39 +34,38 @@ export function registerSimulate(program: Command, around: SimulateSurroundings)
     .option("--fail <uplink>", "lose this uplink; may be given several times", collect, [])
     .option("--json", "machine-readable output, with stable keys")
     .addHelpText("after", HELP)
-    .action((options: { scenario?: string; fail: readonly string[]; json?: true }) => {
-      if (options.scenario === undefined) {
-        throw new Failure(2, {
-          kind: "usage",
-          object: "simulate",
-          message: "needs --scenario FILE",
-          remedy: "what a loss would bring on this host is told by: uplinkctl explain DOMAIN",
-        });
-      }
-      simulate({ ...options, scenario: options.scenario }, around);
+    .action(async (options: { scenario?: string; fail: readonly string[]; json?: true }) => {
+      const { scenario, fail } = options;
+      const answer =
+        scenario === undefined
+          ? await around.client.simulate(fail)
+          : simulateScenario(scenario, fail, around);
+      if (answer === null) return;
+      const text = options.json
+        ? JSON.stringify(answer, null, 2)
+        : renderSimulation(answer, around.layout).join("\n");
+      around.stdout.write(`${text}\n`);
     });
 }
 
 /**
  * Answers from a scenario file; a wrong one is told as compilers do, on standard error only, with --json too.
+ * @returns null where it is wrong
  * @throws Failure if the file can't be read or has no such uplink
  */
-export function simulate(
-  options: { readonly scenario: string; readonly fail: readonly string[]; readonly json?: true },
+function simulateScenario(
+  file: string,
+  fail: readonly string[],
   around: SimulateSurroundings,
-): void {
-  const parsed = parseScenario(options.scenario, readScenario(options.scenario));
+): SimulationDocument | null {
+  const parsed = parseScenario(file, readScenario(file));
   if (!parsed.ok) {
     for (const error of parsed.errors) around.stderr.write(`${error.describe()}\n`);
     around.end(2);
-    return;
+    return null;
   }
-  const failed = orderFailed(parsed.value, options.fail);
-  const answer = describeSimulation(parsed.value, failed, simulateLoss(parsed.value, failed));
-  const text = options.json
-    ? JSON.stringify(answer, null, 2)
-    : renderSimulation(answer, around.layout).join("\n");
-  around.stdout.write(`${text}\n`);
+  checkFailed(parsed.value, fail);
+  return simulateLoss(parsed.value, fail);
 }
 
 function readScenario(file: string): string {
@@ -80,8 +85,8 @@ function readScenario(file: string): string {
   }
 }
 
-/** The uplinks to lose, each once, in the order of the file. */
-function orderFailed(world: World, wanted: readonly string[]): string[] {
+/** @throws Failure for an uplink that the scenario doesn't have */
+function checkFailed(world: World, wanted: readonly string[]): void {
   const names = world.teams.flatMap((team) => team.uplinks.map((uplink) => uplink.name));
   for (const name of wanted) {
     if (names.includes(name)) continue;
@@ -93,7 +98,6 @@ function orderFailed(world: World, wanted: readonly string[]): string[] {
       remedy: meant === null ? `it has ${names.join(", ")}` : `did you mean ${meant}?`,
     });
   }
-  return names.filter((name) => wanted.includes(name));
 }
 
 function collect(value: string, before: readonly string[]): string[] {
@@ -101,10 +105,18 @@ function collect(value: string, before: readonly string[]): string[] {
 }
 
 const HELP = `
-The answer is for the settled state after the loss, grace times elapsed. A wrong file is
-told as FILE:LINE:COLUMN: WHAT AND WHY and ends with 2; a reservation that can't be met is
-an answer and ends with 0.
+Without --scenario the daemon answers for this host as it is now: its domains, what they
+reserve, the demand that was measured, the uplinks that are lost or drained already. Its
+own planner does, so this is what would stand in the kernel. Changes nothing; whoever may
+read status may ask. With --scenario a file is the world: no daemon, no root; see
+docs/reference.md for what is in it.
+
+The answer is for the settled state after the loss, grace times and hold-downs elapsed;
+without --fail, for no further loss. A wrong file is told as FILE:LINE:COLUMN: WHAT AND
+WHY and ends with 2, as an unknown uplink does; a reservation that can't be met is an
+answer and ends with 0.
 
 Examples:
+  uplinkctl simulate --fail eno1
   uplinkctl simulate --scenario rack.yaml --fail eno1
   uplinkctl simulate --scenario rack.yaml --fail eno1 --fail eno2 --json`;

@@ -5,6 +5,7 @@
 import type { Problem } from "../model/domain.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
+import type { SimulationDocument } from "../model/simulation.ts";
 import type { DaemonStatus, DomainStatus, Status } from "../model/status.ts";
 
 /** GET /v1/explain/DOMAIN: why it has what it has. */
@@ -72,6 +73,10 @@ export interface ControlHandlers {
   explain(domain: string): Explanation | null | Promise<Explanation | null>;
   /** For suggestions where a name was mistyped. */
   domainNames(): readonly string[];
+  /** GET /v1/simulate?fail=UPLINK&fail=...: what the loss would bring. @param failed uplinks of {@link uplinkNames} */
+  simulate(failed: readonly string[]): SimulationDocument | Promise<SimulationDocument>;
+  /** Those that can be asked about. */
+  uplinkNames(): readonly string[];
   events(sinceSequence: number): EventPage;
   /** Calls the listener with every later event until the returned function is called. */
   followEvents(listener: (event: UplinkEvent) => void): () => void;

@@ -8,6 +8,7 @@ export type Access = "read" | "full";
 export type Route =
   | { readonly kind: "status" }
   | { readonly kind: "explain"; readonly domain: string }
+  | { readonly kind: "simulate"; readonly failed: readonly string[] }
   | { readonly kind: "events"; readonly sinceSequence: number; readonly follow: boolean }
   | { readonly kind: "release" }
   | { readonly kind: "enable" }
@@ -22,6 +23,7 @@ export type Route =
 const PATHS = [
   { pattern: /^\/v1\/status$/, method: "GET", kind: "status" },
   { pattern: /^\/v1\/explain\/([^/]+)$/, method: "GET", kind: "explain" },
+  { pattern: /^\/v1\/simulate$/, method: "GET", kind: "simulate" },
   { pattern: /^\/v1\/events$/, method: "GET", kind: "events" },
   { pattern: /^\/v1\/release$/, method: "POST", kind: "release" },
   { pattern: /^\/v1\/enable$/, method: "POST", kind: "enable" },
@@ -52,6 +54,8 @@ export function parseRoute(method: string, url: string, access: Access): Route {
         return { kind: path.kind };
       case "explain":
         return parseExplain(match[1] ?? "");
+      case "simulate":
+        return { kind: "simulate", failed: target.searchParams.getAll("fail") };
       case "events":
         return parseEvents(target.searchParams);
     }

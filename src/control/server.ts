@@ -113,6 +113,16 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
       return { kind: "document", document: await handlers.status() };
     case "events":
       return { kind: "document", document: handlers.events(route.sinceSequence) };
+    case "simulate": {
+      const known = handlers.uplinkNames();
+      const unknown = route.failed.find((name) => !known.includes(name));
+      if (unknown === undefined)
+        return { kind: "document", document: await handlers.simulate(route.failed) };
+      const meant = nearestWord(unknown, known);
+      const remedy = meant === null ? `it has ${known.join(", ")}` : `did you mean ${meant}?`;
+      const object = `uplink ${clip(unknown)}`;
+      return refuse(404, "not-found", object, "no team of this host has it", remedy);
+    }
     case "release":
       return { kind: "document", document: await handlers.release() };
     case "enable":

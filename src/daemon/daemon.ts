@@ -25,6 +25,7 @@ import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
 import { Scheduler } from "./scheduler.ts";
 import { writeReleaseScript, writeUndos } from "./undo.ts";
+import { WhatIf } from "./what-if.ts";
 
 export interface DaemonOptions {
   readonly configDir: string;
@@ -178,6 +179,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         request,
       ),
   });
+  const whatIf = new WhatIf(loop);
   const handlers = {
     status: async () => {
       const run = loop.last ?? (await loop.run());
@@ -197,6 +199,8 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     },
     explain: async (domain: string) =>
       explainDomain(domain, loop.last ?? (await loop.run()), loop.loads),
+    uplinkNames: () => whatIf.uplinkNames(),
+    simulate: (failed: readonly string[]) => whatIf.simulate(failed),
     domainNames: () => loop.last?.world.domains.map((domain) => domain.name) ?? [],
     events: (sinceSequence: number) => log.page(sinceSequence),
     followEvents: log.follow.bind(log),

@@ -169,7 +169,7 @@ export class ControlLoop {
     if (this.#seen === null) return null;
     const uuids = new Set(domains.map(({ definition }) => definition.uuid));
     const others = this.#domains().filter(({ definition }) => !uuids.has(definition.uuid));
-    return buildWorld({ ...this.#seen, domains: [...others, ...domains] });
+    return buildWorld({ ...this.#seen, loads: this.#loads, domains: [...others, ...domains] });
   }
 
   /** Takes a sample of the counters; cheap, for a timer. */

@@ -1,10 +1,11 @@
 /** What a loss would bring, once it is settled: the planner asked about a world that isn't. */
-import type { Plan } from "../model/plan.ts";
-import type { World } from "../model/world.ts";
+import type { Plan, TeamCondition } from "../model/plan.ts";
+import type { SimulationDocument } from "../model/simulation.ts";
+import type { DomainState, World } from "../model/world.ts";
 import { applied, withLoss } from "./loss.ts";
 import { planWorld } from "./plan.ts";
 
-export interface Simulation {
+interface Simulation {
   /** Without the loss. */
   readonly before: Plan;
   /** With it, grace times elapsed and all that is due done. */
@@ -16,13 +17,79 @@ const ALL_GRACE_MS = 31 * 24 * 3600e3;
 
 /**
  * Plans the world as it is, applies that plan, then the losses.
- * @param failed names of uplinks of the world's only team; empty: nothing is lost
+ * @param wanted names of uplinks of the world's teams; empty: nothing is lost
  */
-export function simulateLoss(world: World, failed: readonly string[]): Simulation {
-  const present = { ...world, hypothetical: true };
+export function simulateLoss(world: World, wanted: readonly string[]): SimulationDocument {
+  const names = world.teams.flatMap((team) => team.uplinks.map((uplink) => uplink.name));
+  const failed = names.filter((name) => wanted.includes(name));
+  return describeSimulation(world, failed, simulate(world, failed));
+}
+
+function simulate(world: World, failed: readonly string[]): Simulation {
+  const domains = world.domains.map(resumed);
+  const present = { ...world, domains, hypothetical: true };
   const before = planWorld(present);
-  const [team] = world.teams;
-  if (failed.length === 0 || team === undefined) return { before, after: before };
-  const lost = withLoss(applied(present, before), team.config.name, failed);
+  if (failed.length === 0) return { before, after: before };
+  let lost = applied(present, before);
+  for (const { config, uplinks } of world.teams) {
+    const own = failed.filter((name) => uplinks.some((uplink) => uplink.name === name));
+    if (own.length > 0) lost = withLoss(lost, config.name, own);
+  }
   return { before, after: planWorld({ ...lost, nowMs: lost.nowMs + ALL_GRACE_MS }) };
+}
+
+/** What we have paused for a loss of today is judged anew, by what it wanted then. */
+function resumed(domain: DomainState): DomainState {
+  if (domain.pausedByUs === null) return domain;
+  const { demandBitsPerSecond } = domain.pausedByUs;
+  return {
+    ...domain,
+    phase: "running",
+    pausedByUs: null,
+    vnics: domain.vnics.map((vnic) => ({
+      ...vnic,
+      latchedDemandBitsPerSecond: demandBitsPerSecond[vnic.mac] ?? null,
+    })),
+  };
+}
+
+const CONDITIONS: readonly TeamCondition[] = ["ok", "degraded", "isolated", "refused"];
+
+function describeSimulation(
+  world: World,
+  failed: readonly string[],
+  { before, after }: Simulation,
+): SimulationDocument {
+  const uplinks = after.teams.flatMap((team) => team.uplinks);
+  const usable = new Set(uplinks.flatMap(({ name, usable: is }) => (is ? [name] : [])));
+  const worst = Math.max(0, ...after.teams.map((team) => CONDITIONS.indexOf(team.condition)));
+  const policies = new Map(
+    world.domains.flatMap((domain) => domain.vnics.map((vnic) => [vnic.mac, vnic.policy] as const)),
+  );
+  const earlier = new Map(before.vnics.map((vnic) => [vnic.mac, vnic]));
+  return {
+    failed,
+    condition: CONDITIONS[worst] ?? "ok",
+    uplinks,
+    vnics: after.vnics.map((vnic) => {
+      const was = earlier.get(vnic.mac);
+      return {
+        domain: vnic.domain,
+        mac: vnic.mac,
+        priority: vnic.priority,
+        home: vnic.via,
+        homeBeforeLoss: was?.via ?? null,
+        reservationBitsPerSecond: policies.get(vnic.mac)?.bandwidth.reservationBitsPerSecond ?? 0,
+        expectedBitsPerSecond: vnic.expectedBitsPerSecond,
+        unmetReservationBitsPerSecond: vnic.unmetReservationBitsPerSecond,
+        classes: vnic.classes.filter((grant) => usable.has(grant.uplink)),
+        reasons: [...new Set([...(was?.reasons ?? []), ...vnic.reasons])],
+      };
+    }),
+    domains: after.domains.map(({ domain, action, reasons }) => ({
+      name: domain,
+      action,
+      reasons,
+    })),
+  };
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runUplinkctl } from "../../../src/cli/program.ts";
-import type { SimulationDocument } from "../../../src/cli/simulate-view.ts";
+import type { SimulationDocument } from "../../../src/model/simulation.ts";
 
 const TWO_BY_TEN = "uplinks: [{name: eno1, speed: 10gbit}, {name: eno2, speed: 10gbit}]";
 

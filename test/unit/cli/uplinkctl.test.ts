@@ -105,6 +105,18 @@ describe("uplinkctl", function () {
     assert.deepEqual(JSON.parse(json.stdout), daemon.explain("web1"));
   });
 
+  it("asks the daemon what a loss would bring, and ends with 2 for an uplink that isn't there", async () => {
+    await serve();
+    const { code, stdout } = await run(["simulate", "--fail", "eno1", "--fail", "eno2", "--json"]);
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), daemon.simulate(["eno1", "eno2"]));
+    const table = await run(["simulate", "--fail", "eno1"]);
+    assert.match(table.stdout, /^eno1 failed: degraded$/m);
+    const wrong = await run(["simulate", "--fail", "eno3"]);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /uplink eno3: no team of this host has it\n {2}did you mean eno1\?/);
+  });
+
   it("suggests the domain that was meant and ends with 2", async () => {
     await serve();
     assert.deepEqual(await run(["explain", "wbe1"]), {

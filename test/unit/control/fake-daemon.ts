@@ -7,6 +7,7 @@ import type {
 } from "../../../src/control/api.ts";
 import type { UplinkEvent } from "../../../src/model/event.ts";
 import { FALLBACK_POLICY } from "../../../src/model/policy.ts";
+import type { SimulationDocument } from "../../../src/model/simulation.ts";
 import type { DomainStatus, Status, VnicStatus } from "../../../src/model/status.ts";
 
 const vnic: VnicStatus = {
@@ -142,6 +143,14 @@ export class FakeDaemon implements ControlHandlers {
       })),
       teams: [{ name: "bond0", reasons: ["eno2 has no carrier"] }],
     };
+  }
+
+  uplinkNames(): readonly string[] {
+    return this.statusDocument.teams.flatMap((team) => team.uplinks.map(({ name }) => name));
+  }
+
+  simulate(failed: readonly string[]): SimulationDocument {
+    return { failed, condition: "degraded", uplinks: [], vnics: [], domains: [] };
   }
 
   events(sinceSequence: number) {
