@@ -2,10 +2,12 @@
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import type {
+  DrainAnswer,
   EnableAnswer,
   ErrorAnswer,
   EventPage,
   Explanation,
+  HoldAnswer,
   ReleaseAnswer,
 } from "../control/api.ts";
 import type { UplinkEvent } from "../model/event.ts";
@@ -16,7 +18,7 @@ import { Failure } from "./failure.ts";
 
 /** For questions: the daemon answers from memory, so more means that it hangs; milliseconds. */
 const QUESTION_TIMEOUT_MS = 10_000;
-/** For release and enable, which the daemon itself bounds at 60 s; milliseconds. */
+/** For what changes something, which the daemon itself bounds at 60 s; milliseconds. */
 const RELEASE_TIMEOUT_MS = 70_000;
 /** Largest answer: 10,000 vNICs of half a kilobyte, several times over; bytes. */
 const MAX_ANSWER_BYTES = 64 << 20;
@@ -89,8 +91,29 @@ export class ControlClient {
   }
 
   enable(): Promise<EnableAnswer> {
+    return this.#act("enable");
+  }
+
+  hold(domain: string): Promise<HoldAnswer> {
+    return this.#act(`hold/${encodeURIComponent(domain)}`);
+  }
+
+  unhold(domain: string): Promise<HoldAnswer> {
+    return this.#act(`unhold/${encodeURIComponent(domain)}`);
+  }
+
+  /** Fails with exit code 1 and the reasons where reservations would break and it isn't forced. */
+  drain(uplink: string, force: boolean): Promise<DrainAnswer> {
+    return this.#act(`drain/${encodeURIComponent(uplink)}${force ? "?force=1" : ""}`);
+  }
+
+  undrain(uplink: string): Promise<DrainAnswer> {
+    return this.#act(`undrain/${encodeURIComponent(uplink)}`);
+  }
+
+  #act<T>(what: string): Promise<T> {
     const sockets = [join(this.#directory, "control.sock")];
-    return this.#ask("POST", "/v1/enable", sockets, RELEASE_TIMEOUT_MS);
+    return this.#ask("POST", `/v1/${what}`, sockets, RELEASE_TIMEOUT_MS);
   }
 
   #read<T>(target: string): Promise<T> {

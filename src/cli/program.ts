@@ -13,6 +13,7 @@ import { renderExplanation } from "./explain-view.ts";
 import { type ExitCode, Failure, toFailure } from "./failure.ts";
 import { registerSimulate } from "./simulate.ts";
 import { renderStatus, writeProblem } from "./status-view.ts";
+import { registerSteering } from "./steering.ts";
 import { type Layout, painted, plain } from "./table.ts";
 
 /** Where the sockets and the configuration are, unless the environment says otherwise. */
@@ -140,6 +141,8 @@ function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => void): 
 
   const { stdout, stderr } = around;
   registerSimulate(program, { stdout, stderr, client, layout, end });
+
+  registerSteering(program, { client, print, printJson });
 
   const policy = group(program, "policy", "named policies");
   command(policy, "check", "check policy and configuration files", CHECK_HELP)

@@ -5,6 +5,7 @@ import {
   GUARANTEES,
   type Status,
   type TeamStatus,
+  type UplinkStatus,
   type VnicStatus,
 } from "../model/status.ts";
 import { formatDuration, formatRate } from "../model/units.ts";
@@ -65,9 +66,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
   const active = team.activePort === null ? "no active port" : `active port ${team.activePort}`;
   const rows = team.uplinks.map((uplink): (Cell | string)[] => [
     uplink.name,
-    uplink.usable
-      ? { text: "usable", colour: "green" }
-      : { text: uplink.carrier ? "not usable" : "no carrier", colour: "red" },
+    uplink.usable ? { text: "usable", colour: "green" } : writeUnusable(uplink),
     shortRate(uplink.speedBitsPerSecond),
     uplink.usable ? shortRate(uplink.capacityBitsPerSecond) : "-",
     uplink.usable ? shortRate(uplink.committedBitsPerSecond) : "-",
@@ -105,6 +104,11 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     ),
     ...(rows.length === 0 ? [] : renderTable(uplinkColumns, rows, layout, 2)),
   ];
+}
+
+function writeUnusable({ carrier, drained }: UplinkStatus): Cell {
+  if (drained) return { text: carrier ? "drained" : "drained, no carrier", colour: "yellow" };
+  return { text: carrier ? "not usable" : "no carrier", colour: "red" };
 }
 
 function domainLines(domains: readonly DomainStatus[], layout: Layout): string[] {
@@ -164,6 +168,8 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
       notes.push(...wrap(`${domain.name}: ${text}`, layout, "  ", "    "));
     if (domain.pausedByUs) note("paused by uplinkd; resumes by itself when it fits again");
     else if (domain.phase !== "running") note(domain.phase);
+    if (domain.held) note("held by an operator: shaped, never paused");
+    if (domain.owner !== null) note(`${domain.owner} manages it: shaped, never paused`);
     if (domain.action !== "none" && !(domain.pausedByUs && domain.action === "pause"))
       note(`action: ${domain.action}`);
     for (const vnic of domain.vnics) {

@@ -55,6 +55,22 @@ export interface EnableAnswer {
   readonly problems: readonly Problem[];
 }
 
+/** POST /v1/hold/DOMAIN and /v1/unhold/DOMAIN. */
+export interface HoldAnswer {
+  readonly domain: string;
+  readonly held: boolean;
+}
+
+/** POST /v1/drain/UPLINK[?force=1] and /v1/undrain/UPLINK. */
+export interface DrainAnswer {
+  readonly uplink: string;
+  readonly drained: boolean;
+  /** Domains that send by it; empty when its cable may be pulled. */
+  readonly carries: readonly string[];
+  /** What breaks by a drain that was forced. */
+  readonly reasons: readonly string[];
+}
+
 /** The body of every answer that isn't 2xx. */
 export interface ErrorAnswer {
   readonly error: {
@@ -81,6 +97,12 @@ export interface ControlHandlers {
   /** Calls the listener with every later event until the returned function is called. */
   followEvents(listener: (event: UplinkEvent) => void): () => void;
   release(): ReleaseAnswer | Promise<ReleaseAnswer>;
+  /** Never pauses nor discards a domain. @returns null where there is no such domain */
+  hold(domain: string): Promise<HoldAnswer | null>;
+  unhold(domain: string): Promise<HoldAnswer | null>;
+  /** Moves everything off an uplink of {@link uplinkNames}. */
+  drain(uplink: string, force: boolean): Promise<DrainAnswer>;
+  undrain(uplink: string): Promise<DrainAnswer>;
   /** Enforces again after a release. */
   enable(): EnableAnswer | Promise<EnableAnswer>;
 }

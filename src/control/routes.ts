@@ -10,6 +10,9 @@ export type Route =
   | { readonly kind: "explain"; readonly domain: string }
   | { readonly kind: "simulate"; readonly failed: readonly string[] }
   | { readonly kind: "events"; readonly sinceSequence: number; readonly follow: boolean }
+  | { readonly kind: "hold" | "unhold"; readonly domain: string }
+  | { readonly kind: "drain"; readonly uplink: string; readonly force: boolean }
+  | { readonly kind: "undrain"; readonly uplink: string }
   | { readonly kind: "release" }
   | { readonly kind: "enable" }
   | {
@@ -25,6 +28,10 @@ const PATHS = [
   { pattern: /^\/v1\/explain\/([^/]+)$/, method: "GET", kind: "explain" },
   { pattern: /^\/v1\/simulate$/, method: "GET", kind: "simulate" },
   { pattern: /^\/v1\/events$/, method: "GET", kind: "events" },
+  { pattern: /^\/v1\/hold\/([^/]+)$/, method: "POST", kind: "hold" },
+  { pattern: /^\/v1\/unhold\/([^/]+)$/, method: "POST", kind: "unhold" },
+  { pattern: /^\/v1\/drain\/([^/]+)$/, method: "POST", kind: "drain" },
+  { pattern: /^\/v1\/undrain\/([^/]+)$/, method: "POST", kind: "undrain" },
   { pattern: /^\/v1\/release$/, method: "POST", kind: "release" },
   { pattern: /^\/v1\/enable$/, method: "POST", kind: "enable" },
 ] as const;
@@ -47,13 +54,22 @@ export function parseRoute(method: string, url: string, access: Access): Route {
       const remedy = "ask over control.sock, as root";
       return refuse(403, "forbidden", target.pathname, "this socket is for reading", remedy);
     }
+    const name = decodeName(match[1] ?? "");
+    if (name === null)
+      return refuse(400, "request", clip(match[1] ?? ""), "is not percent-encoded UTF-8", "");
     switch (path.kind) {
       case "status":
       case "release":
       case "enable":
         return { kind: path.kind };
       case "explain":
-        return parseExplain(match[1] ?? "");
+      case "hold":
+      case "unhold":
+        return { kind: path.kind, domain: name };
+      case "drain":
+        return { kind: path.kind, uplink: name, force: target.searchParams.get("force") === "1" };
+      case "undrain":
+        return { kind: path.kind, uplink: name };
       case "simulate":
         return { kind: "simulate", failed: target.searchParams.getAll("fail") };
       case "events":
@@ -80,11 +96,11 @@ function parseTarget(url: string): URL | null {
   return url.startsWith("/") && !url.startsWith("//") ? URL.parse(`http://uplinkd${url}`) : null;
 }
 
-function parseExplain(encoded: string): Route {
+function decodeName(encoded: string): string | null {
   try {
-    return { kind: "explain", domain: decodeURIComponent(encoded) };
+    return decodeURIComponent(encoded);
   } catch {
-    return refuse(400, "request", clip(encoded), "is not percent-encoded UTF-8", "");
+    return null;
   }
 }
 

@@ -110,32 +110,50 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
     case "refused":
       return route;
     case "status":
-      return { kind: "document", document: await handlers.status() };
+      return documentOf(await handlers.status());
     case "events":
-      return { kind: "document", document: handlers.events(route.sinceSequence) };
-    case "simulate": {
-      const known = handlers.uplinkNames();
-      const unknown = route.failed.find((name) => !known.includes(name));
-      if (unknown === undefined)
-        return { kind: "document", document: await handlers.simulate(route.failed) };
-      const meant = nearestWord(unknown, known);
-      const remedy = meant === null ? `it has ${known.join(", ")}` : `did you mean ${meant}?`;
-      const object = `uplink ${clip(unknown)}`;
-      return refuse(404, "not-found", object, "no team of this host has it", remedy);
-    }
+      return documentOf(handlers.events(route.sinceSequence));
     case "release":
-      return { kind: "document", document: await handlers.release() };
+      return documentOf(await handlers.release());
     case "enable":
-      return { kind: "document", document: await handlers.enable() };
-    case "explain": {
-      const explanation = await handlers.explain(route.domain);
-      if (explanation !== null) return { kind: "document", document: explanation };
-      const meant = nearestWord(route.domain, handlers.domainNames());
-      const remedy = meant === null ? "`uplinkctl status` lists them" : `did you mean '${meant}'?`;
-      const object = `domain ${clip(route.domain)}`;
-      return refuse(404, "not-found", object, "there is no such domain that is running", remedy);
+      return documentOf(await handlers.enable());
+    case "explain":
+    case "hold":
+    case "unhold": {
+      const found = await handlers[route.kind](route.domain);
+      return found === null ? noDomain(route.domain, handlers) : documentOf(found);
     }
+    case "simulate":
+      return noUplink(route.failed, handlers) ?? documentOf(await handlers.simulate(route.failed));
+    case "drain":
+      return (
+        noUplink([route.uplink], handlers) ??
+        documentOf(await handlers.drain(route.uplink, route.force))
+      );
+    case "undrain":
+      return noUplink([route.uplink], handlers) ?? documentOf(await handlers.undrain(route.uplink));
   }
+}
+
+function documentOf(document: object): Answer {
+  return { kind: "document", document };
+}
+
+function noDomain(name: string, handlers: ControlHandlers): Refused {
+  const meant = nearestWord(name, handlers.domainNames());
+  const remedy = meant === null ? "`uplinkctl status` lists them" : `did you mean '${meant}'?`;
+  const object = `domain ${clip(name)}`;
+  return refuse(404, "not-found", object, "there is no such domain that is running", remedy);
+}
+
+/** @returns null where all of them are known */
+function noUplink(names: readonly string[], handlers: ControlHandlers): Refused | null {
+  const known = handlers.uplinkNames();
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return null;
+  const meant = nearestWord(unknown, known);
+  const remedy = meant === null ? `it has ${known.join(", ")}` : `did you mean ${meant}?`;
+  return refuse(404, "not-found", `uplink ${clip(unknown)}`, "no team of this host has it", remedy);
 }
 
 function toRefusal(error: unknown, onError: (error: unknown) => void): Refused {

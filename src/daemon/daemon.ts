@@ -20,6 +20,7 @@ import { Journal } from "./journal.ts";
 import { LinuxKernel } from "./linux-kernel.ts";
 import { ControlLoop } from "./loop.ts";
 import { inheritedSocket, notifySupervisor, watchdogIntervalMs } from "./notify.ts";
+import { Operator } from "./operator.ts";
 import { Pauses } from "./pauses.ts";
 import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
@@ -180,6 +181,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       ),
   });
   const whatIf = new WhatIf(loop);
+  const operator = new Operator({ journal, registry, log, now: Date.now, loop, enforce: runNow });
   const handlers = {
     status: async () => {
       const run = loop.last ?? (await loop.run());
@@ -201,6 +203,10 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       explainDomain(domain, loop.last ?? (await loop.run()), loop.loads),
     uplinkNames: () => whatIf.uplinkNames(),
     simulate: (failed: readonly string[]) => whatIf.simulate(failed),
+    hold: (domain: string) => operator.hold(domain),
+    unhold: (domain: string) => operator.unhold(domain),
+    drain: (uplink: string, force: boolean) => operator.drain(uplink, force),
+    undrain: (uplink: string) => operator.undrain(uplink),
     domainNames: () => loop.last?.world.domains.map((domain) => domain.name) ?? [],
     events: (sinceSequence: number) => log.page(sinceSequence),
     followEvents: log.follow.bind(log),

@@ -97,6 +97,7 @@ function describeTeam(
       return {
         name: uplink.name,
         usable: planned?.usable ?? false,
+        drained: uplink.drainedAtMs !== null,
         carrier: uplink.carrier,
         speedBitsPerSecond: uplink.speedBitsPerSecond,
         capacityBitsPerSecond: planned?.capacityBitsPerSecond ?? 0,
@@ -126,6 +127,8 @@ function describeDomain(domain: DomainState, run: Run, loads: LoadMemory): Domai
     phase: domain.phase,
     action: plan !== undefined && plan.dueAtMs <= run.world.nowMs ? plan.action : "none",
     pausedByUs: domain.pausedByUs !== null,
+    held: domain.held,
+    owner: domain.owner,
     vnics: domain.vnics.map((vnic) => describeVnic(vnic, run, loads)),
     problems: domain.problems,
   };

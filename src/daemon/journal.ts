@@ -46,6 +46,13 @@ export interface JournalContents {
   readonly pauses: readonly PauseEntry[];
   /** Names of domains that an operator holds. */
   readonly holds: readonly string[];
+  /** Uplinks that an operator took out of service. */
+  readonly drains: readonly DrainEntry[];
+}
+
+export interface DrainEntry {
+  readonly uplink: string;
+  readonly sinceMs: number;
 }
 
 const contentsSchema = z.object({
@@ -72,6 +79,8 @@ const contentsSchema = z.object({
     }),
   ),
   holds: z.array(z.string()),
+  // Journals of 0.1.0's first days have none.
+  drains: z.array(z.object({ uplink: z.string(), sinceMs: z.number() })).default([]),
 });
 
 export class Journal {
@@ -159,6 +168,7 @@ function emptyContents(bootId: string): JournalContents {
     clsactCreated: [],
     pauses: [],
     holds: [],
+    drains: [],
   };
 }
 

@@ -139,6 +139,7 @@ export class ControlLoop {
         kernel: snapshot.objects,
         conflicts: snapshot.conflicts,
         uplinks: this.#uplinks,
+        drains: this.#drains(),
         loads: this.#loads,
         latched: this.#latched,
         domains: this.#domains(),
@@ -169,7 +170,8 @@ export class ControlLoop {
     if (this.#seen === null) return null;
     const uuids = new Set(domains.map(({ definition }) => definition.uuid));
     const others = this.#domains().filter(({ definition }) => !uuids.has(definition.uuid));
-    return buildWorld({ ...this.#seen, loads: this.#loads, domains: [...others, ...domains] });
+    const fresh = { drains: this.#drains(), loads: this.#loads, domains: [...others, ...domains] };
+    return buildWorld({ ...this.#seen, ...fresh });
   }
 
   /** Takes a sample of the counters; cheap, for a timer. */
@@ -275,6 +277,11 @@ export class ControlLoop {
   #domains(): readonly KnownDomain[] {
     const { journal, registry } = this.#options;
     return registry.list(journal.contents.pauses, journal.contents.holds);
+  }
+
+  #drains(): ReadonlyMap<string, number> {
+    const { drains } = this.#options.journal.contents;
+    return new Map(drains.map(({ uplink, sinceMs }) => [uplink, sinceMs]));
   }
 
   /** The steps to take; what may still be some domain's is left until libvirt has told of all. */

@@ -5,7 +5,7 @@ import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy, NetworkWish } from "../model/policy.ts";
 import type { PauseRecord } from "../model/world.ts";
 import type { KnownDomain } from "../observe/world.ts";
-import { matchPolicies } from "../policy/match.ts";
+import { matchesGlob, matchPolicies } from "../policy/match.ts";
 
 interface Entry {
   readonly definition: DomainDefinition;
@@ -98,8 +98,9 @@ export class Registry {
     const bounded = { ...definition, vnics: definition.vnics.slice(0, MAX_VNICS_PER_DOMAIN) };
     const match = matchPolicies(bounded, this.#policies, this.#config);
     // matchPolicies repeats the definition's own problems.
+    const stated = this.#config.owners.find(({ domain }) => matchesGlob(domain, definition.name));
     this.#entries.set(uuid, {
-      definition: { ...bounded, problems: [] },
+      definition: { ...bounded, owner: definition.owner ?? stated?.manager ?? null, problems: [] },
       phase,
       policies: match.policies,
       problems: match.problems,

@@ -46,6 +46,14 @@ export interface Cap {
   readonly actions: readonly FailoverAction[];
 }
 
+/** Domains that another manager owns without a trace of it in their XML; the first entry that matches holds. */
+export interface OwnerPattern {
+  /** Glob over the domain's name: `ha-*`. */
+  readonly domain: string;
+  /** The manager's name, for reasons: `pacemaker`. */
+  readonly manager: string;
+}
+
 export interface Config {
   readonly teams: readonly TeamConfig[];
   /** No teams were named: every active-backup bond that is a bridge's port is taken, with the defaults. */
@@ -53,6 +61,7 @@ export interface Config {
   readonly admission: { readonly mode: "off" | "warn" | "enforce"; readonly survive: 0 | 1 };
   readonly annotations: "lenient" | "strict";
   readonly caps: readonly Cap[];
+  readonly owners: readonly OwnerPattern[];
   /** Bound of every pause by us. */
   readonly maxPauseMs: number;
   /** How often everything is read anew and compared. */

@@ -23,6 +23,8 @@ export interface DaemonStatus {
 export interface UplinkStatus {
   readonly name: string;
   readonly usable: boolean;
+  /** Taken out of service by an operator. */
+  readonly drained: boolean;
   readonly carrier: boolean;
   /** null where neither configuration nor driver says. */
   readonly speedBitsPerSecond: number | null;
@@ -88,6 +90,10 @@ export interface DomainStatus {
   readonly phase: DomainPhase;
   readonly action: DomainAction;
   readonly pausedByUs: boolean;
+  /** By an operator: shaped, never paused nor discarded. */
+  readonly held: boolean;
+  /** Another manager that owns it, so that it is shaped, never paused; null: none. */
+  readonly owner: string | null;
   readonly vnics: readonly VnicStatus[];
   readonly problems: readonly Problem[];
 }

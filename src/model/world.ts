@@ -28,8 +28,8 @@ export interface UplinkState {
   readonly inBond: boolean;
   /** False where a health probe found the path dead; true where none is configured. */
   readonly healthy: boolean;
-  /** Taken out of service by an operator. */
-  readonly drained: boolean;
+  /** When an operator took it out of service; null: in service. */
+  readonly drainedAtMs: number | null;
   /** Bonding's queue id; 0 for none. */
   readonly queueId: number;
   readonly txQueues: number;

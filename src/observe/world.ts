@@ -41,6 +41,8 @@ export interface Observation {
   readonly kernel: KernelMap;
   readonly conflicts: readonly Conflict[];
   readonly uplinks: UplinkMemories;
+  /** When each uplink that is out of service was drained. */
+  readonly drains: ReadonlyMap<string, number>;
   readonly loads: LoadMemory;
   readonly latched: ReadonlyMap<Mac, number>;
   /** In the order of their arrival. */
@@ -143,7 +145,7 @@ function buildUplink(
     bondUp: link?.port?.bondUp ?? false,
     inBond: link !== undefined && bond !== undefined && link.masterIfindex === bond.ifindex,
     healthy: true,
-    drained: false,
+    drainedAtMs: seen.drains.get(name) ?? null,
     queueId: link?.port?.queueId ?? 0,
     txQueues: link?.txQueues ?? 1,
     lostAtMs: memory?.lostAtMs ?? null,

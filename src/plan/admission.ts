@@ -1,16 +1,12 @@
-/**
- * Whether the reservations of a domain that is about to start fit: now and, where asked, with any one uplink lost.
- * The same placement and the same fitting of reservations as the plan's; only what is silent at the moment (paused,
- * discarded) counts with its whole reservation here. Pure.
- */
+/** Whether the reservations of a domain that is about to start fit: now and, where asked, with any one uplink lost. Pure. */
 import type { Mac } from "../model/mac.ts";
 import { formatRate } from "../model/units.ts";
 import type { TeamState, World } from "../model/world.ts";
-import { fitResidents, loadUplinks } from "./grants.ts";
 import { withLoss } from "./loss.ts";
-import { type Member, type Placed, placeMembers } from "./placement.ts";
-import { isShort, sum } from "./share.ts";
-import { activePortOf, refuse } from "./team.ts";
+import type { Member } from "./placement.ts";
+import { membersOf, type Reckoning, reckon, settled } from "./reckoning.ts";
+import { isShort } from "./share.ts";
+import { refuse } from "./team.ts";
 import { judgeUplinks } from "./usable.ts";
 
 /** A reservation that would be cut if the domain started. */
@@ -89,9 +85,7 @@ function shortfalls(
   without: string | null,
   ask: (members: readonly Member[]) => Reckoning,
 ): Shortfall[] {
-  const members = world.domains.flatMap((domain) =>
-    domain.vnics.filter((vnic) => vnic.team === team.config.name).map((vnic) => ({ domain, vnic })),
-  );
+  const members = membersOf(world, team);
   const after = ask(members);
   if (after.rooms.length === 0 && without === null) return [];
   const before = ask(members.filter(({ domain }) => domain.name !== name));
@@ -124,59 +118,18 @@ function shortfalls(
   });
 }
 
-/** What a placement leaves of reservations. */
-interface Reckoning {
-  readonly placed: readonly Placed[];
-  /** What each vNIC's class would be guaranteed; none for those that no uplink carries. */
-  readonly rates: ReadonlyMap<Mac, number>;
-  readonly rooms: readonly {
-    readonly uplink: string;
-    readonly capacityBitsPerSecond: number;
-    /** By the host and all vNICs there, whether it can be kept or not. */
-    readonly reservedBitsPerSecond: number;
-  }[];
-}
-
-const NOBODY: ReadonlySet<number> = new Set();
-
-function reckon(world: World, team: TeamState, members: readonly Member[]): Reckoning {
-  const uplinks = judgeUplinks(team, world.nowMs);
-  const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
-  const activePort = activePortOf(team, uplinks);
-  const placed = placeMembers(members, { uplinks, activePort, hostBitsPerSecond });
-  const load = loadUplinks(team.config, uplinks, placed);
-  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
-  const rates = new Map<Mac, number>();
-  const rooms = usable.map((uplink) => {
-    const fitted = fitResidents(load, uplink, NOBODY, 0);
-    const residents = uplink.residents.flatMap((index) => placed[index] ?? []);
-    for (const [position, { vnic }] of residents.entries())
-      rates.set(vnic.mac, fitted.rates[position] ?? 0);
-    const reserved = residents.map(({ vnic }) => vnic.policy.bandwidth.reservationBitsPerSecond);
-    return {
-      uplink: uplink.entry.uplink.name,
-      capacityBitsPerSecond: uplink.entry.capacityBitsPerSecond,
-      reservedBitsPerSecond: hostBitsPerSecond + sum(reserved),
-    };
-  });
-  return { placed, rates, rooms };
-}
-
 /** @param team whole */
 function reckonAfterLoss(
   world: World,
   team: TeamState,
-  members: readonly Member[],
+  present: readonly Member[],
   lost: string,
 ): Reckoning {
-  const settled = reckon(world, team, members).placed.map(({ domain, vnic, home, via }) => ({
-    domain,
-    vnic: { ...vnic, kernel: home === null ? null : { minor: 0, handle: 0, home, via } },
-  }));
+  const members = settled(reckon(world, team, present).placed);
   const [degraded] = withLoss({ ...world, teams: [team], domains: [] }, team.config.name, [
     lost,
   ]).teams;
-  return reckon(world, degraded ?? team, settled);
+  return reckon(world, degraded ?? team, members);
 }
 
 /** The team with nothing lost, drained or waiting; what is no port of the bond stays out. */
@@ -191,7 +144,7 @@ function mended(team: TeamState): TeamState {
         carrier: true,
         bondUp: true,
         healthy: true,
-        drained: false,
+        drainedAtMs: null,
         lostAtMs: null,
         returnedAtMs: null,
       })),

@@ -72,6 +72,7 @@ function planDomain(
   const { name, pausedByUs } = domain;
   if (pausedByUs === null) return { domain: name, action, dueAtMs, reasons };
   const now = { domain: name, dueAtMs: world.nowMs };
+  if (domain.held) return { ...now, action: "resume", reasons: ["held by an operator"] };
   const endsAtMs = pauseEndsAtMs(world, domain);
   if (endsAtMs !== null && world.nowMs >= endsAtMs) {
     const lasted = formatDuration(endsAtMs - pausedByUs.sinceMs);

@@ -46,7 +46,7 @@ export function planTeam(world: World, team: TeamState): TeamResult {
   const isolated = !uplinks.some((entry) => entry.usable);
   const judged =
     missing.length === 0 || isolated ? [] : settleDegradation(team, load, hypothetical);
-  const since = Math.max(0, ...missing.map((entry) => entry.uplink.lostAtMs ?? 0));
+  const since = Math.max(0, ...missing.map(missingSinceMs));
   const casualties = judged.map((casualty) => ({
     ...casualty,
     dueAtMs: casualty.immediate ? world.nowMs : since + casualty.graceMs,
@@ -90,6 +90,11 @@ export function planTeam(world: World, team: TeamState): TeamResult {
       });
     },
   };
+}
+
+/** Since when an uplink is missing; 0 where that was before we looked. */
+function missingSinceMs({ uplink }: Usability): number {
+  return uplink.drainedAtMs ?? uplink.lostAtMs ?? 0;
 }
 
 /**

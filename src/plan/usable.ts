@@ -84,17 +84,19 @@ function unmanagedReason(team: TeamState, uplink: UplinkState): string | null {
 type Link = Pick<Usability, "usable" | "ready" | "lost" | "reason" | "heldUntilMs">;
 
 function judgeLink(team: TeamState, uplink: UplinkState, nowMs: number): Link {
+  const drained = uplink.drainedAtMs !== null;
   const dead = (reason: string): Link => ({
     usable: false,
     ready: false,
-    lost: true,
-    reason,
+    // What was drained before its cable was pulled fails nobody.
+    lost: !drained,
+    reason: drained ? `drained by an operator, ${reason}` : reason,
     heldUntilMs: null,
   });
   if (!uplink.adminUp) return dead("administratively down");
   if (!uplink.carrier) return dead("no carrier");
   if (!uplink.healthy) return dead("link up, but its path is dead");
-  if (uplink.drained) return { ...dead("drained by an operator"), lost: false };
+  if (drained) return dead("its link is up");
   const heldUntilMs =
     uplink.returnedAtMs === null ? null : uplink.returnedAtMs + team.config.holdDownMs;
   if (heldUntilMs !== null && nowMs < heldUntilMs) {

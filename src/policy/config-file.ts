@@ -53,15 +53,22 @@ const survive = z
   .union([z.literal(0), z.literal(1)])
   .describe("How many lost uplinks a reservation must survive to be admitted.");
 
+const domainPattern = z
+  .string({ error: "must be a pattern such as web-*" })
+  .min(1, { error: "must be a pattern such as web-*" })
+  .max(256, { error: "is longer than 256 characters" })
+  .describe("Domains by name; '*' stands for any text, '?' for one character.");
+
 const cap = strictMap({
-  domain: z
-    .string({ error: "must be a pattern such as web-*" })
-    .min(1, { error: "must be a pattern such as web-*" })
-    .max(256, { error: "is longer than 256 characters" })
-    .describe("Domains by name; '*' stands for any text, '?' for one character."),
+  domain: domainPattern,
   maxPriority: priority.optional(),
   maxReservation: rate("The largest reservation of one vNIC.").optional(),
   actions: z.array(action).optional().describe("Failover actions that may be asked for."),
+});
+
+const owner = strictMap({
+  domain: domainPattern,
+  manager: name.describe("Who owns them, such as pacemaker."),
 });
 
 /** The shape of uplinkd.yaml; also the source of policies/schema/uplinkd.json. */
@@ -85,6 +92,10 @@ export const configFileSchema = strictMap({
     .array(cap)
     .optional()
     .describe("What annotations may ask for; the first entry whose pattern matches holds."),
+  owners: z
+    .array(owner)
+    .optional()
+    .describe("Domains of other managers: shaped, never paused; nova, oVirt, KubeVirt are known."),
   maxPause: duration("Bound of every pause.").optional(),
   resync: duration("How often everything is read anew and compared.").optional(),
 }).meta({ title: "uplinkd configuration", description: "/etc/uplinkd/uplinkd.yaml and uplinkd.d" });

@@ -15,6 +15,7 @@ export function writeConfig(config: Config): string {
       ...given("maxReservation", cap.maxReservationBitsPerSecond, writeRate),
       actions: [...cap.actions],
     })),
+    owners: config.owners.map(({ domain, manager }) => ({ domain, manager })),
     maxPause: writeDuration(config.maxPauseMs),
     resync: writeDuration(config.resyncMs),
   });

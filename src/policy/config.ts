@@ -31,13 +31,14 @@ const DEFAULTS: Config = {
   admission: { mode: "warn", survive: 0 },
   annotations: "lenient",
   caps: [],
+  owners: [],
   maxPauseMs: 15 * 60e3,
   resyncMs: 10e3,
 };
 
 /**
  * Lays files over each other in order and fills in defaults. A later file's value replaces an earlier one's;
- * of `teams` an entry replaces the earlier entry of the same bond, others are added; `caps` are added, so that
+ * of `teams` an entry replaces the earlier entry of the same bond, others are added; `caps` and `owners` are added, so that
  * a drop-in can't lift what the main file caps.
  */
 export function buildConfig(files: readonly ConfigFile[]): Config {
@@ -63,6 +64,7 @@ function layOver(base: Config, file: ConfigFile): Config {
     },
     annotations: file.annotations ?? base.annotations,
     caps: [...base.caps, ...(file.caps ?? []).map(buildCap)],
+    owners: [...base.owners, ...(file.owners ?? [])],
     maxPauseMs: file.maxPause ?? base.maxPauseMs,
     resyncMs: file.resync ?? base.resyncMs,
   };

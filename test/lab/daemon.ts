@@ -2,7 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import type { EnableAnswer, Explanation, ReleaseAnswer } from "../../src/control/api.ts";
+import type {
+  DrainAnswer,
+  EnableAnswer,
+  Explanation,
+  ReleaseAnswer,
+} from "../../src/control/api.ts";
 import type { UplinkEvent } from "../../src/model/event.ts";
 import type { Status } from "../../src/model/status.ts";
 import { runWithInput } from "./command.ts";
@@ -34,6 +39,8 @@ export interface Daemon {
   readonly events: () => Promise<readonly UplinkEvent[]>;
   readonly release: () => Promise<ReleaseAnswer>;
   readonly enable: () => Promise<EnableAnswer>;
+  readonly drain: (uplink: string, force?: true) => Promise<DrainAnswer>;
+  readonly undrain: (uplink: string) => Promise<DrainAnswer>;
   readonly kill: () => Promise<void>;
   readonly stop: () => Promise<void>;
   /** Writes a new uplinkd.yaml and has it read. */
@@ -87,6 +94,9 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
     events: async () => (await ask<{ events: UplinkEvent[] }>("GET", "/v1/events?since=0")).events,
     release: () => ask<ReleaseAnswer>("POST", "/v1/release"),
     enable: () => ask<EnableAnswer>("POST", "/v1/enable"),
+    drain: (uplink, force) =>
+      ask<DrainAnswer>("POST", `/v1/drain/${uplink}${force === true ? "?force=1" : ""}`),
+    undrain: (uplink) => ask<DrainAnswer>("POST", `/v1/undrain/${uplink}`),
     kill: () => signal("SIGKILL"),
     stop: () => signal("SIGTERM"),
     reconfigure: (config) => {

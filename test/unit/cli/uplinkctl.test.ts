@@ -117,6 +117,19 @@ describe("uplinkctl", function () {
     assert.match(wrong.stderr, /uplink eno3: no team of this host has it\n {2}did you mean eno1\?/);
   });
 
+  it("holds and drains, and ends with 1 and the reasons where a reservation would break", async () => {
+    await serve();
+    assert.match((await run(["hold", "web1"])).stdout, /^web1 is held: shaped, never paused$/m);
+    assert.equal((await run(["unhold", "web9"])).code, 2);
+    const refused = await run(["drain", "eno1"]);
+    assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+    assert.match(refused.stderr, /uplink eno1: not drained: domain web1 .* would keep 0bit/);
+    const forced = await run(["drain", "eno1", "--force"]);
+    assert.match(forced.stdout, /^eno1 is drained: its cable may be pulled\n {2}domain web1/);
+    const back = await run(["undrain", "eno1", "--json"]);
+    assert.deepEqual(JSON.parse(back.stdout), await daemon.undrain("eno1"));
+  });
+
   it("suggests the domain that was meant and ends with 2", async () => {
     await serve();
     assert.deepEqual(await run(["explain", "wbe1"]), {

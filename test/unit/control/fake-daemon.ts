@@ -1,10 +1,13 @@
 /** A daemon with a fixed status, for tests of the API and of uplinkctl: it implements the interface that we own. */
 import type {
   ControlHandlers,
+  DrainAnswer,
   EnableAnswer,
   Explanation,
+  HoldAnswer,
   ReleaseAnswer,
 } from "../../../src/control/api.ts";
+import { ConflictError } from "../../../src/model/errors.ts";
 import type { UplinkEvent } from "../../../src/model/event.ts";
 import { FALLBACK_POLICY } from "../../../src/model/policy.ts";
 import type { SimulationDocument } from "../../../src/model/simulation.ts";
@@ -36,6 +39,8 @@ const web1: DomainStatus = {
   phase: "running",
   action: "none",
   pausedByUs: false,
+  held: false,
+  owner: null,
   vnics: [vnic],
   problems: [],
 };
@@ -45,6 +50,8 @@ const batch: DomainStatus = {
   phase: "paused",
   action: "pause",
   pausedByUs: true,
+  held: false,
+  owner: null,
   vnics: [
     {
       ...vnic,
@@ -85,6 +92,7 @@ export const exampleStatus: Status = {
         {
           name: "eno1",
           usable: true,
+          drained: false,
           carrier: true,
           speedBitsPerSecond: 1e9,
           capacityBitsPerSecond: 950e6,
@@ -95,6 +103,7 @@ export const exampleStatus: Status = {
         {
           name: "eno2",
           usable: false,
+          drained: false,
           carrier: false,
           speedBitsPerSecond: 1e9,
           capacityBitsPerSecond: 0,
@@ -151,6 +160,24 @@ export class FakeDaemon implements ControlHandlers {
 
   simulate(failed: readonly string[]): SimulationDocument {
     return { failed, condition: "degraded", uplinks: [], vnics: [], domains: [] };
+  }
+
+  async hold(domain: string): Promise<HoldAnswer | null> {
+    return this.domainNames().includes(domain) ? { domain, held: true } : null;
+  }
+
+  async unhold(domain: string): Promise<HoldAnswer | null> {
+    return this.domainNames().includes(domain) ? { domain, held: false } : null;
+  }
+
+  async drain(uplink: string, force: boolean): Promise<DrainAnswer> {
+    const reasons = ["domain web1 52:54:00:00:00:01 would keep 0bit of its reservation of 500mbit"];
+    if (!force) throw new ConflictError(`uplink ${uplink}`, `not drained: ${reasons[0]}`);
+    return { uplink, drained: true, carries: [], reasons };
+  }
+
+  async undrain(uplink: string): Promise<DrainAnswer> {
+    return { uplink, drained: false, carries: ["web1"], reasons: [] };
   }
 
   events(sinceSequence: number) {

@@ -99,6 +99,28 @@ describe("the local API", () => {
     assert.equal(daemon.releases, 0);
   });
 
+  it("holds and drains what there is, over control.sock only", async () => {
+    const told = async (target: string) => (await ask("POST", target)).body;
+    assert.deepEqual(await told("/v1/hold/web1"), { domain: "web1", held: true });
+    assert.deepEqual(await told("/v1/unhold/web1"), { domain: "web1", held: false });
+    assert.equal((await ask("POST", "/v1/hold/web9")).code, 404);
+    assert.equal((await ask("POST", "/v1/drain/eno9")).code, 404);
+    assert.equal((await ask("POST", "/v1/undrain/eno9")).code, 404);
+    const refused = await ask("POST", "/v1/drain/eno1");
+    assert.equal(refused.code, 409);
+    assert.match(JSON.stringify(refused.body), /would keep 0bit of its reservation/);
+    assert.equal((await ask("POST", "/v1/drain/eno1?force=1")).code, 200);
+    const read = join(directory, "read.sock");
+    const reader = await listen(read, "read");
+    try {
+      assert.equal((await ask("POST", "/v1/drain/eno1?force=1", { at: read })).code, 403);
+      assert.equal((await ask("GET", "/v1/simulate?fail=eno1", { at: read })).code, 200);
+      assert.equal((await ask("GET", "/v1/simulate?fail=eno9", { at: read })).code, 404);
+    } finally {
+      await reader.close();
+    }
+  });
+
   it("releases over control.sock only", async () => {
     const read = join(directory, "read.sock");
     const reader = await listen(read, "read");

@@ -27,7 +27,7 @@ describe("the journal", () => {
     assert.deepEqual(told, []);
   });
 
-  it("forgets kernel state with the boot that it was of, but neither pauses nor holds nor a release", () => {
+  it("forgets kernel state with the boot that it was of, but neither pauses nor holds, drains nor a release", () => {
     const pause = {
       domain: "web1",
       uuid: "u",
@@ -42,6 +42,7 @@ describe("the journal", () => {
       clsactCreated: ["eno1"],
       pauses: [pause],
       holds: ["db"],
+      drains: [{ uplink: "eno2", sinceMs: 6 }],
     });
     const { contents } = open("boot-2");
     assert.deepEqual(contents, {
@@ -52,6 +53,7 @@ describe("the journal", () => {
       clsactCreated: [],
       pauses: [pause],
       holds: ["db"],
+      drains: [{ uplink: "eno2", sinceMs: 6 }],
     });
   });
 

@@ -26,6 +26,7 @@ const saved: JournalContents = {
   clsactCreated: ["bond0", "eno1"],
   pauses: [],
   holds: [],
+  drains: [],
 };
 
 describe("what is left to undo things by", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { World } from "../../../src/model/world.ts";
 import { describeShortfall, judgeAdmission } from "../../../src/plan/admission.ts";
-import { buildWorld, type DomainSpec, GBIT, type WorldSpec, withUplink } from "../world.ts";
+import { buildWorld, type DomainSpec, GBIT, NOW, type WorldSpec, withUplink } from "../world.ts";
 
 const TWO = [{ name: "eno1" }, { name: "eno2" }];
 
@@ -90,7 +90,7 @@ describe("admission", () => {
 
   it("with survive 1 counts an uplink that is lost or drained now as the one", () => {
     const world = starting([reserve("a", 4, { home: "eno1" }), reserve("new", 5)]);
-    for (const change of [{ carrier: false, bondUp: false, lostAtMs: 1 }, { drained: true }])
+    for (const change of [{ carrier: false, bondUp: false, lostAtMs: 1 }, { drainedAtMs: NOW }])
       assert.deepEqual(told(withUplink(world, "eno2", change), 1), []);
   });
 

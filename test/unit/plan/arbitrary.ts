@@ -111,7 +111,7 @@ function stateOf(state: string) {
     case "held":
       return { lostAtMs: NOW - 60_000, returnedAtMs: NOW - 1000 };
     case "drained":
-      return { drained: true };
+      return { drainedAtMs: NOW };
     default:
       return {};
   }

@@ -102,7 +102,7 @@ describe("standby classes", () => {
     const world = withUplink(
       buildWorld(pair({ failover: { action: "discard" }, demand: 1 * GBIT })),
       "eno2",
-      { drained: true },
+      { drainedAtMs: NOW },
     );
     const plan = planWorld(world);
     assert.equal(actionOf(plan, "b"), "none");
@@ -204,6 +204,34 @@ describe("degradation", () => {
     assert.equal(early.nextWakeAtMs, NOW + 5000);
     // Until then it has what is left.
     assert.equal(vnicOf(early, "b").expectedBitsPerSecond, 4 * GBIT);
+  });
+
+  it("counts the grace time of a drain from the drain", () => {
+    const world = withUplink(buildWorld(pair({ latched: 8 * GBIT, demand: 8 * GBIT })), "eno2", {
+      drainedAtMs: NOW,
+    });
+    const wish = planWorld(world).domains.find((domain) => domain.domain === "b");
+    assert.deepEqual([wish?.action, wish?.dueAtMs], ["pause", NOW + 5000]);
+  });
+
+  it("resumes at once whom an operator holds", () => {
+    const world = afterLoss(
+      pair({ latched: 8 * GBIT }, { held: true, phase: "paused" }),
+      "eno2",
+      1,
+    );
+    const pausedByUs = {
+      domain: "b",
+      uuid: "",
+      sinceMs: NOW,
+      reason: "",
+      demandBitsPerSecond: {},
+    };
+    const domains = world.domains.map((domain) =>
+      domain.name === "b" ? { ...domain, pausedByUs } : domain,
+    );
+    const wish = planWorld({ ...world, domains }).domains.find((domain) => domain.domain === "b");
+    assert.deepEqual([wish?.action, wish?.reasons], ["resume", ["held by an operator"]]);
   });
 
   it("does nothing to anybody without a loss", () => {

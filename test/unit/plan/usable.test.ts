@@ -32,12 +32,20 @@ describe("an uplink", () => {
   it("is taken though drained, and though its path seems dead, before nothing is", () => {
     const lost: UplinkSpec = { name: "eno3", carrier: false };
     const [drained, dead] = judge(
-      { name: "eno1", drained: true },
+      { name: "eno1", drainedAtMs: NOW },
       { name: "eno2", healthy: false },
       lost,
     );
     assert.deepEqual([drained?.usable, dead?.usable], [true, false]);
     assert.equal(judge({ name: "eno2", healthy: false }, lost)[0]?.usable, true);
+  });
+
+  it("that is drained fails nobody, nor when its cable is pulled then", () => {
+    for (const carrier of [true, false]) {
+      const [drained] = judge({ name: "eno1", drainedAtMs: NOW, carrier }, { name: "eno2" });
+      assert.deepEqual([drained?.usable, drained?.lost], [false, false]);
+      assert.match(drained?.reason ?? "", /^drained by an operator, /);
+    }
   });
 
   it("of unknown speed is refused with advice", () => {

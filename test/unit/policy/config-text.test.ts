@@ -50,6 +50,13 @@ const config: fc.Arbitrary<Config> = fc.record({
     }),
     { maxLength: 3 },
   ),
+  owners: fc.array(
+    fc.record({
+      domain: fc.string({ minLength: 1, maxLength: 20 }),
+      manager: fc.stringMatching(/^[a-z]{1,12}$/),
+    }),
+    { maxLength: 2 },
+  ),
   maxPauseMs: ms,
   resyncMs: ms,
 });

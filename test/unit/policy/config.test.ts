@@ -18,6 +18,7 @@ describe("the configuration", () => {
       admission: { mode: "warn", survive: 0 },
       annotations: "lenient",
       caps: [],
+      owners: [],
       maxPauseMs: 900_000,
       resyncMs: 10_000,
     });
@@ -53,8 +54,10 @@ describe("the configuration", () => {
         actions: ["throttle", "pause"],
       },
     ]);
-    // Apart from team and cap the example states the defaults: it must not grow stale.
-    assert.deepEqual({ ...config, teams: [], caps: [], autoTeams: true }, build());
+    assert.deepEqual(config.owners, [{ domain: "ha-*", manager: "pacemaker" }]);
+    // Apart from team, cap and owner the example states the defaults: it must not grow stale.
+    const plain = { ...config, teams: [], caps: [], owners: [], autoTeams: true };
+    assert.deepEqual(plain, build());
   });
 
   it("lets a later file's value replace an earlier one's", () => {

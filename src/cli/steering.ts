@@ -1,0 +1,90 @@
+/** `uplinkctl hold`, `unhold`, `drain` and `undrain`: what an operator keeps uplinkd off. */
+import type { Command } from "commander";
+import type { DrainAnswer, HoldAnswer } from "../control/api.ts";
+import type { ControlClient } from "./client.ts";
+
+/** What the commands need of the world around them. */
+export interface SteeringSurroundings {
+  readonly client: ControlClient;
+  readonly print: (lines: readonly string[]) => void;
+  readonly printJson: (document: unknown) => void;
+}
+
+/** Adds the commands. */
+export function registerSteering(program: Command, around: SteeringSurroundings): void {
+  const { client } = around;
+  const add = (name: string, description: string, help: string) =>
+    program
+      .command(name)
+      .description(description)
+      .option("--json", "machine-readable output, with stable keys")
+      .addHelpText("after", help);
+  const tell = <T>(answer: T, render: (answer: T) => readonly string[], json?: true) => {
+    if (json) around.printJson(answer);
+    else around.print(render(answer));
+  };
+
+  add("hold", "keep uplinkd from ever pausing a domain", HOLD_HELP)
+    .argument("<domain>", "the domain's name, as virsh list shows it")
+    .action(async (domain: string, { json }: { json?: true }) =>
+      tell(await client.hold(domain), renderHold, json),
+    );
+  add("unhold", "let a domain's policy decide again", UNHOLD_HELP)
+    .argument("<domain>", "the domain's name")
+    .action(async (domain: string, { json }: { json?: true }) =>
+      tell(await client.unhold(domain), renderHold, json),
+    );
+  add("drain", "move everything off an uplink, before its cable is pulled", DRAIN_HELP)
+    .argument("<uplink>", "the NIC's name")
+    .option("--force", "although reservations break")
+    .action(async (uplink: string, { force, json }: { force?: true; json?: true }) =>
+      tell(await client.drain(uplink, force === true), renderDrain, json),
+    );
+  add("undrain", "put an uplink back into service", UNDRAIN_HELP)
+    .argument("<uplink>", "the NIC's name")
+    .action(async (uplink: string, { json }: { json?: true }) =>
+      tell(await client.undrain(uplink), renderDrain, json),
+    );
+}
+
+function renderHold({ domain, held }: HoldAnswer): string[] {
+  return [held ? `${domain} is held: shaped, never paused` : `${domain} is not held`];
+}
+
+function renderDrain({ uplink, drained, carries, reasons }: DrainAnswer): string[] {
+  const senders = carries.length === 0 ? "no domain" : carries.join(", ");
+  const state = drained
+    ? carries.length === 0
+      ? "is drained: its cable may be pulled"
+      : `is drained, but there is no other for: ${senders}`
+    : `is in service; by it sends ${senders}`;
+  return [`${uplink} ${state}`, ...reasons.map((reason) => `  ${reason}`)];
+}
+
+const HOLD_HELP = `
+A domain that is held is shaped as before, and neither paused nor discarded; if uplinkd
+has paused it, it resumes. Holds by its name until 'uplinkctl unhold', over restarts of
+the domain and of uplinkd.
+
+Example:
+  uplinkctl hold db1`;
+
+const UNHOLD_HELP = `
+Example:
+  uplinkctl unhold db1`;
+
+const DRAIN_HELP = `
+Moves what the uplink carries to the team's others without loss, and the bond's active
+port with it. No vNIC is placed there until 'uplinkctl undrain', also over restarts of
+uplinkd; what falls back to it is still carried. Ends with 1 and the reasons, and changes
+nothing, if a reservation would break by it, unless --force is given.
+
+Examples:
+  uplinkctl drain eno2
+  uplinkctl simulate --fail eno2   what it would bring, beforehand`;
+
+const UNDRAIN_HELP = `
+What was at home there goes back, once the uplink is up and past its hold-down.
+
+Example:
+  uplinkctl undrain eno2`;

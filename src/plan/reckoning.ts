@@ -1,0 +1,65 @@
+/**
+ * What a placement leaves of reservations: the same placement and the same fitting as the plan's, for questions about
+ * worlds that aren't. What is silent at the moment counts with its whole reservation. Pure.
+ */
+import type { Mac } from "../model/mac.ts";
+import type { TeamState, World } from "../model/world.ts";
+import { fitResidents, loadUplinks } from "./grants.ts";
+import { type Member, type Placed, placeMembers } from "./placement.ts";
+import { sum } from "./share.ts";
+import { activePortOf } from "./team.ts";
+import { judgeUplinks } from "./usable.ts";
+
+/** What a placement leaves of reservations. */
+export interface Reckoning {
+  readonly placed: readonly Placed[];
+  /** What each vNIC's class would be guaranteed; none for those that no uplink carries. */
+  readonly rates: ReadonlyMap<Mac, number>;
+  readonly rooms: readonly {
+    readonly uplink: string;
+    readonly capacityBitsPerSecond: number;
+    /** By the host and all vNICs there, whether it can be kept or not. */
+    readonly reservedBitsPerSecond: number;
+  }[];
+}
+
+const NOBODY: ReadonlySet<number> = new Set();
+
+/** Places members anew and fits their reservations. */
+export function reckon(world: World, team: TeamState, members: readonly Member[]): Reckoning {
+  const uplinks = judgeUplinks(team, world.nowMs);
+  const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
+  const activePort = activePortOf(team, uplinks);
+  const placed = placeMembers(members, { uplinks, activePort, hostBitsPerSecond });
+  const load = loadUplinks(team.config, uplinks, placed);
+  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
+  const rates = new Map<Mac, number>();
+  const rooms = usable.map((uplink) => {
+    const fitted = fitResidents(load, uplink, NOBODY, 0);
+    const residents = uplink.residents.flatMap((index) => placed[index] ?? []);
+    for (const [position, { vnic }] of residents.entries())
+      rates.set(vnic.mac, fitted.rates[position] ?? 0);
+    const reserved = residents.map(({ vnic }) => vnic.policy.bandwidth.reservationBitsPerSecond);
+    return {
+      uplink: uplink.entry.uplink.name,
+      capacityBitsPerSecond: uplink.entry.capacityBitsPerSecond,
+      reservedBitsPerSecond: hostBitsPerSecond + sum(reserved),
+    };
+  });
+  return { placed, rates, rooms };
+}
+
+/** The vNICs of a team. */
+export function membersOf(world: World, team: TeamState): Member[] {
+  return world.domains.flatMap((domain) =>
+    domain.vnics.filter((vnic) => vnic.team === team.config.name).map((vnic) => ({ domain, vnic })),
+  );
+}
+
+/** The same members once their placement is in the kernel. */
+export function settled(placed: readonly Placed[]): Member[] {
+  return placed.map(({ domain, vnic, home, via }) => ({
+    domain,
+    vnic: { ...vnic, kernel: home === null ? null : { minor: 0, handle: 0, home, via } },
+  }));
+}
