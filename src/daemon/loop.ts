@@ -375,7 +375,7 @@ export class ControlLoop {
     let memories: UplinkMemories = new Map();
     teams.forEach((team, index) => {
       const ports = devices[index]?.ports ?? [];
-      const seen = observeUplinks(this.#uplinks, byName, ports, team.holdDownMs, nowMs);
+      const seen = observeUplinks(this.#uplinks, byName, ports, team, nowMs);
       memories = new Map([...memories, ...seen.memories]);
       for (const change of seen.changes) {
         const lost = change.change === "lost";

@@ -31,6 +31,8 @@ export interface TeamConfig {
   readonly floorBitsPerSecond: number;
   /** How long a returned uplink must keep its carrier before vNICs go home. */
   readonly holdDownMs: number;
+  /** Bound of the hold-down of an uplink that comes and goes, which doubles each time; at least holdDownMs. */
+  readonly holdDownMaxMs: number;
   /** Set the bond's updelay to this (with the operator's consent by writing it); null leaves it alone. */
   readonly bondUpdelayMs: number | null;
   /** Window of the load average. */

@@ -37,6 +37,8 @@ export interface UplinkState {
   readonly lostAtMs: number | null;
   /** When it last came back; null: there since before we looked, or still lost. */
   readonly returnedAtMs: number | null;
+  /** How long it is kept out after its last return. */
+  readonly holdDownMs: number;
 }
 
 export interface TeamState {

@@ -1,11 +1,15 @@
-/** Remembers when uplinks were lost and came back. Pure: memory in, memory out. */
+/** Remembers when uplinks were lost and came back, and how often in short order. Pure: memory in, memory out. */
+import type { TeamConfig } from "../model/config.ts";
 import type { LinkState } from "../model/link.ts";
+import { formatDuration } from "../model/units.ts";
 
 export interface UplinkMemory {
   readonly ready: boolean;
   /** When the present or last outage began; null: none seen. */
   readonly lostAtMs: number | null;
   readonly returnedAtMs: number | null;
+  /** How often it was lost again soon after a return, in a row. */
+  readonly flaps: number;
 }
 
 export type UplinkMemories = ReadonlyMap<string, UplinkMemory>;
@@ -17,15 +21,27 @@ export interface UplinkChange {
   readonly reason: string;
 }
 
+/** What of a team's configuration says how long a returned uplink is kept out. */
+export type HoldDown = Pick<TeamConfig, "holdDownMs" | "holdDownMaxMs">;
+
+/** Doubling nothing gives nothing: with no hold-down configured an uplink that comes and goes starts with this. */
+const LEAST_DAMPED_MS = 1000;
+
+/** How long an uplink is kept out after its return: twice as long each time it was lost again soon, up to the bound. */
+export function holdDownOf(flaps: number, { holdDownMs, holdDownMaxMs }: HoldDown): number {
+  if (flaps === 0) return holdDownMs;
+  return Math.min(holdDownMaxMs, Math.max(holdDownMs, LEAST_DAMPED_MS) * 2 ** flaps);
+}
+
 /**
- * Takes a fresh look at the named uplinks.
- * @param holdDownMs an uplink that is lost again before this has passed since its return is in the same outage
+ * Takes a fresh look at the named uplinks. One that is lost again before its hold-down has passed since its return is
+ * in the same outage; one that then stays for the longest hold-down is as good as new.
  */
 export function observeUplinks(
   memories: UplinkMemories,
   links: ReadonlyMap<string, LinkState>,
   uplinks: readonly string[],
-  holdDownMs: number,
+  holdDown: HoldDown,
   nowMs: number,
 ): { readonly memories: UplinkMemories; readonly changes: readonly UplinkChange[] } {
   const next = new Map<string, UplinkMemory>();
@@ -35,25 +51,40 @@ export function observeUplinks(
     const ready = link?.adminUp === true && link.carrier && link.port !== null;
     const before = memories.get(name);
     if (before === undefined) {
-      next.set(name, { ready, lostAtMs: ready ? null : nowMs, returnedAtMs: null });
-      continue;
-    }
-    if (before.ready === ready) {
+      next.set(name, { ready, lostAtMs: ready ? null : nowMs, returnedAtMs: null, flaps: 0 });
+    } else if (before.ready === ready) {
       next.set(name, before);
     } else if (ready) {
-      changes.push({ uplink: name, change: "returned", reason: "carrier is back" });
-      next.set(name, { ready, lostAtMs: before.lostAtMs, returnedAtMs: nowMs });
+      changes.push({ uplink: name, change: "returned", reason: returnReason(before, holdDown) });
+      next.set(name, { ...before, ready, returnedAtMs: nowMs });
     } else {
       changes.push({ uplink: name, change: "lost", reason: lossReason(link) });
-      const sameOutage = before.returnedAtMs !== null && nowMs < before.returnedAtMs + holdDownMs;
-      next.set(name, {
-        ready,
-        lostAtMs: sameOutage ? before.lostAtMs : nowMs,
-        returnedAtMs: null,
-      });
+      next.set(name, { ready, returnedAtMs: null, ...outageOf(before, holdDown, nowMs) });
     }
   }
   return { memories: next, changes };
+}
+
+/** Since when an uplink that is lost now counts as lost, and what it has behind it. */
+function outageOf(
+  { flaps, lostAtMs, returnedAtMs }: UplinkMemory,
+  holdDown: HoldDown,
+  nowMs: number,
+): Pick<UplinkMemory, "flaps" | "lostAtMs"> {
+  if (returnedAtMs === null) return { flaps: 0, lostAtMs: nowMs };
+  const inServiceAtMs = returnedAtMs + holdDownOf(flaps, holdDown);
+  const isCalm = nowMs >= inServiceAtMs + holdDown.holdDownMaxMs;
+  return {
+    // No more than what reaches any bound, so that the number stays small.
+    flaps: isCalm ? 0 : Math.min(flaps + 1, 32),
+    lostAtMs: nowMs < inServiceAtMs ? lostAtMs : nowMs,
+  };
+}
+
+function returnReason({ flaps }: UplinkMemory, holdDown: HoldDown): string {
+  if (flaps === 0) return "carrier is back";
+  const out = formatDuration(holdDownOf(flaps, holdDown));
+  return `carrier is back; lost ${flaps + 1} times in short order, so it is kept out for ${out}`;
 }
 
 function lossReason(link: LinkState | undefined): string {

@@ -20,7 +20,7 @@ import type {
   World,
 } from "../model/world.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
-import type { UplinkMemories } from "./uplinks.ts";
+import { holdDownOf, type UplinkMemories } from "./uplinks.ts";
 
 /** A domain as the registry holds it. */
 export interface KnownDomain {
@@ -150,6 +150,7 @@ function buildUplink(
     txQueues: link?.txQueues ?? 1,
     lostAtMs: memory?.lostAtMs ?? null,
     returnedAtMs: memory?.returnedAtMs ?? null,
+    holdDownMs: memory === undefined ? config.holdDownMs : holdDownOf(memory.flaps, config),
   };
 }
 

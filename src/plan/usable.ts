@@ -63,7 +63,7 @@ function judgeUplink(team: TeamState, uplink: UplinkState, nowMs: number): Usabi
     uplink,
     managed: true,
     capacityBitsPerSecond: quantizeRate(Math.round(speed * (1 - team.config.headroom))),
-    ...judgeLink(team, uplink, nowMs),
+    ...judgeLink(uplink, nowMs),
   };
 }
 
@@ -83,7 +83,7 @@ function unmanagedReason(team: TeamState, uplink: UplinkState): string | null {
 
 type Link = Pick<Usability, "usable" | "ready" | "lost" | "reason" | "heldUntilMs">;
 
-function judgeLink(team: TeamState, uplink: UplinkState, nowMs: number): Link {
+function judgeLink(uplink: UplinkState, nowMs: number): Link {
   const drained = uplink.drainedAtMs !== null;
   const dead = (reason: string): Link => ({
     usable: false,
@@ -97,8 +97,7 @@ function judgeLink(team: TeamState, uplink: UplinkState, nowMs: number): Link {
   if (!uplink.carrier) return dead("no carrier");
   if (!uplink.healthy) return dead("link up, but its path is dead");
   if (drained) return dead("its link is up");
-  const heldUntilMs =
-    uplink.returnedAtMs === null ? null : uplink.returnedAtMs + team.config.holdDownMs;
+  const heldUntilMs = uplink.returnedAtMs === null ? null : uplink.returnedAtMs + uplink.holdDownMs;
   if (heldUntilMs !== null && nowMs < heldUntilMs) {
     const seconds = Math.ceil((heldUntilMs - nowMs) / 1000);
     return {

@@ -40,6 +40,9 @@ const team = strictMap({
   }).optional(),
   floor: rate("Every vNIC's least rate, however degraded.").optional(),
   holdDown: duration("How long a returned uplink must stay up before vNICs go home.").optional(),
+  holdDownMax: duration(
+    "Bound of holdDown, which doubles for an uplink that is lost again soon.",
+  ).optional(),
   bondUpdelay: z
     .union([z.literal("keep"), duration("The bond's updelay.")])
     .optional()
@@ -111,6 +114,7 @@ const BOUNDS = [
 const TEAM_BOUNDS = [
   { key: "loadWindow", leastMs: 500, mostMs: 3600e3 },
   { key: "holdDown", leastMs: 0, mostMs: 3600e3 },
+  { key: "holdDownMax", leastMs: 0, mostMs: 24 * 3600e3 },
 ] as const;
 
 /**
@@ -172,6 +176,8 @@ function teamContradictions(file: ConfigFile): Contradiction[] {
     const { reservation, limit } = entry.host ?? {};
     if (limit !== undefined && limit < (reservation ?? 1))
       complain(["host", "limit"], reservation ? "is below the reservation" : "must be above zero");
+    if (entry.holdDownMax !== undefined && entry.holdDownMax < (entry.holdDown ?? 0))
+      complain(["holdDownMax"], "is below holdDown");
     for (const { key, leastMs, mostMs } of TEAM_BOUNDS) {
       const wrong = outside(entry[key], leastMs, mostMs);
       if (wrong !== null) complain([key], wrong);

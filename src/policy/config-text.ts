@@ -29,6 +29,7 @@ function writeTeam(team: TeamConfig): object {
     headroom: formatPercent(team.headroom),
     floor: writeRate(team.floorBitsPerSecond),
     holdDown: writeDuration(team.holdDownMs),
+    holdDownMax: writeDuration(team.holdDownMaxMs),
     bondUpdelay: team.bondUpdelayMs === null ? "keep" : writeDuration(team.bondUpdelayMs),
     loadWindow: writeDuration(team.loadWindowMs),
     host: {

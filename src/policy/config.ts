@@ -11,6 +11,8 @@ const TEAM_DEFAULTS = {
   floorBitsPerSecond: 100e3,
   /** STP's forwarding delay twice: a switch port that has carrier may not forward yet. */
   holdDownMs: 30e3,
+  /** An uplink that comes and goes all day is then tried a few times an hour. */
+  holdDownMaxMs: 10 * 60e3,
   /** The bond's own settings stay as they are until the operator asks. */
   bondUpdelayMs: null,
   loadWindowMs: 10e3,
@@ -80,6 +82,8 @@ function layTeams(base: Config, teams: ConfigFile["teams"]): Pick<Config, "teams
 
 function buildTeam(file: TeamFile): TeamConfig {
   const { host } = file;
+  const { holdDownMs: usual, holdDownMaxMs: usualMax } = TEAM_DEFAULTS;
+  const holdDownMs = file.holdDown ?? Math.min(usual, file.holdDownMax ?? usual);
   return {
     name: file.name ?? file.bond,
     bond: file.bond,
@@ -92,7 +96,8 @@ function buildTeam(file: TeamFile): TeamConfig {
       priority: host?.priority ?? HOST_DEFAULTS.priority,
     },
     floorBitsPerSecond: file.floor ?? TEAM_DEFAULTS.floorBitsPerSecond,
-    holdDownMs: file.holdDown ?? TEAM_DEFAULTS.holdDownMs,
+    holdDownMs,
+    holdDownMaxMs: file.holdDownMax ?? Math.max(holdDownMs, usualMax),
     bondUpdelayMs:
       file.bondUpdelay === undefined || file.bondUpdelay === "keep"
         ? TEAM_DEFAULTS.bondUpdelayMs

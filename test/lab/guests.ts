@@ -41,6 +41,7 @@ export function labConfig(
     headroom: 0%
     floor: 100kbit
     holdDown: 2s
+    holdDownMax: 2s
     loadWindow: 2s
     host: {reservation: 1mbit}
 ${options.team ?? ""}

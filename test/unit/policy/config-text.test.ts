@@ -10,28 +10,31 @@ const rate = fc.integer({ min: 1, max: 400e9 });
 const ms = fc.integer({ min: 1000, max: 3600e3 });
 const priority = fc.constantFrom(...PRIORITIES);
 
-const team = fc.record({
-  uplinks: fc.uniqueArray(
-    fc.record({
-      name: fc.stringMatching(/^[a-z][a-z0-9]{0,10}$/),
-      label: fc.option(fc.stringMatching(/^[a-z]{8}$/)),
-      speedBitsPerSecond: fc.option(rate),
-    }),
-    { maxLength: 3, selector: (uplink) => uplink.name },
-  ),
-  headroom: fc.integer({ min: 0, max: 500 }).map((permille) => permille / 1000),
-  host: fc
-    .record({
-      limitBitsPerSecond: fc.option(rate),
-      shares: fc.integer({ min: 1, max: 1000 }),
-      priority,
-    })
-    .map((host) => ({ ...host, reservationBitsPerSecond: host.limitBitsPerSecond ?? 12_345 })),
-  floorBitsPerSecond: rate,
-  holdDownMs: ms,
-  bondUpdelayMs: fc.option(ms),
-  loadWindowMs: ms,
-});
+const team = fc
+  .record({
+    uplinks: fc.uniqueArray(
+      fc.record({
+        name: fc.stringMatching(/^[a-z][a-z0-9]{0,10}$/),
+        label: fc.option(fc.stringMatching(/^[a-z]{8}$/)),
+        speedBitsPerSecond: fc.option(rate),
+      }),
+      { maxLength: 3, selector: (uplink) => uplink.name },
+    ),
+    headroom: fc.integer({ min: 0, max: 500 }).map((permille) => permille / 1000),
+    host: fc
+      .record({
+        limitBitsPerSecond: fc.option(rate),
+        shares: fc.integer({ min: 1, max: 1000 }),
+        priority,
+      })
+      .map((host) => ({ ...host, reservationBitsPerSecond: host.limitBitsPerSecond ?? 12_345 })),
+    floorBitsPerSecond: rate,
+    holdDownMs: ms,
+    holdDownMaxMs: ms,
+    bondUpdelayMs: fc.option(ms),
+    loadWindowMs: ms,
+  })
+  .map((one) => ({ ...one, holdDownMaxMs: Math.max(one.holdDownMs, one.holdDownMaxMs) }));
 
 const config: fc.Arbitrary<Config> = fc.record({
   teams: fc.option(team).map((one) => (one === null ? [] : [{ ...one, name: "t", bond: "bond0" }])),

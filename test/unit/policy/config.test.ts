@@ -108,6 +108,21 @@ describe("the configuration", () => {
     );
   });
 
+  it("keeps the bound of the hold-down above it, whichever of the two is stated", () => {
+    const times = (text: string) => {
+      const [team] = build(`teams: [{bond: b${text}}]`).teams;
+      return [team?.holdDownMs, team?.holdDownMaxMs];
+    };
+    assert.deepEqual(times(""), [30_000, 600_000]);
+    assert.deepEqual(times(", holdDown: 20m"), [1_200_000, 1_200_000]);
+    assert.deepEqual(times(", holdDownMax: 5s"), [5000, 5000]);
+    const wrong = parseConfigFile("u.yaml", "teams: [{bond: b, holdDown: 9s, holdDownMax: 5s}]");
+    assert.match(
+      wrong.ok ? "" : (wrong.errors[0]?.describe() ?? ""),
+      /holdDownMax: is below holdDown/,
+    );
+  });
+
   it("does not contradict a small limit of the host by the default reservation", () => {
     const [team] = build("teams: [{bond: b, host: {limit: 2mbit}}]").teams;
     assert.equal(team?.host.reservationBitsPerSecond, 2e6);

@@ -12,7 +12,7 @@ export const HOLD_DOWN_MS = 1000;
 
 /** The lab's configuration with a hold-down that tests of many pulls can wait for. */
 export function quickConfig(options: Parameters<typeof labConfig>[0] = {}): string {
-  return labConfig(options).replace("holdDown: 2s", `holdDown: ${HOLD_DOWN_MS}ms`);
+  return labConfig(options).replaceAll(/(holdDown|holdDownMax): 2s/g, `$1: ${HOLD_DOWN_MS}ms`);
 }
 
 /** Answers that each address gave. */
