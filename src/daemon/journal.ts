@@ -48,6 +48,8 @@ export interface JournalContents {
   readonly holds: readonly string[];
   /** Uplinks that an operator took out of service. */
   readonly drains: readonly DrainEntry[];
+  /** Domains that aren't paused again before their team is whole, by uuid, and why. */
+  readonly exemptions: readonly { readonly uuid: string; readonly reason: string }[];
 }
 
 export interface DrainEntry {
@@ -79,8 +81,9 @@ const contentsSchema = z.object({
     }),
   ),
   holds: z.array(z.string()),
-  // Journals of 0.1.0's first days have none.
+  // Journals of 0.1.0's first days have none of these.
   drains: z.array(z.object({ uplink: z.string(), sinceMs: z.number() })).default([]),
+  exemptions: z.array(z.object({ uuid: z.string(), reason: z.string() })).default([]),
 });
 
 export class Journal {
@@ -169,6 +172,7 @@ function emptyContents(bootId: string): JournalContents {
     pauses: [],
     holds: [],
     drains: [],
+    exemptions: [],
   };
 }
 

@@ -123,7 +123,7 @@ export class ControlLoop {
   }
 
   async #runOnce(): Promise<Run> {
-    const { kernel, registry, log, now } = this.#options;
+    const { kernel, log, now } = this.#options;
     const links = kernel.readLinks();
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
@@ -154,7 +154,6 @@ export class ControlLoop {
       world = build();
       plan = planWorld(world);
     }
-    if (plan.teams.every((team) => team.condition === "ok")) registry.clearExemptions();
     const planned = planLosses(world, plan);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
     narratePlan(log, this.#last?.plan ?? null, planned.plan);

@@ -4,9 +4,10 @@
  */
 import { StateError, type UplinkError } from "../model/errors.ts";
 import type { DomainPlan, Plan } from "../model/plan.ts";
+import { PRIORITIES } from "../model/policy.ts";
 import type { DomainState, World } from "../model/world.ts";
 import type { EventLog } from "./events.ts";
-import type { Journal, PauseEntry } from "./journal.ts";
+import type { Journal, JournalContents, PauseEntry } from "./journal.ts";
 import type { LibvirtPort } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 
@@ -29,6 +30,8 @@ export class Pauses {
 
   constructor(options: PausesOptions) {
     this.#options = options;
+    const { exemptions } = options.journal.contents;
+    for (const { uuid, reason } of exemptions) options.registry.exempt(uuid, reason);
   }
 
   /**
@@ -36,8 +39,9 @@ export class Pauses {
    * @returns settles when all calls have ended; true if anything changed, so that the loop should run again
    */
   async carryOut(world: World, plan: Plan): Promise<boolean> {
+    if (plan.teams.every((team) => team.condition === "ok")) this.#forgive();
     const states = new Map(world.domains.map((domain) => [domain.name, domain]));
-    const calls = plan.domains.flatMap((wish) => {
+    const calls = inOrder(world, plan.domains).flatMap((wish) => {
       const domain = states.get(wish.domain);
       if (domain === undefined || wish.dueAtMs > world.nowMs || this.#busy.has(domain.uuid))
         return [];
@@ -60,8 +64,7 @@ export class Pauses {
   noteResumed(uuid: string): void {
     const entry = this.#entryOf(uuid);
     if (entry === null || this.#busy.has(uuid)) return;
-    this.#forget(uuid);
-    this.#options.registry.exempt(uuid, "a person resumed it");
+    this.#forget(uuid, "a person resumed it");
     this.#options.log.tell(
       "notice",
       "domain-taken-over",
@@ -72,7 +75,9 @@ export class Pauses {
 
   /** libvirt says that a domain has ended. */
   noteStopped(uuid: string): void {
-    if (this.#entryOf(uuid) !== null) this.#forget(uuid);
+    const { exemptions } = this.#options.journal.contents;
+    if (this.#entryOf(uuid) !== null || exemptions.some((entry) => entry.uuid === uuid))
+      this.#forget(uuid);
     this.#notBeforeMs.delete(uuid);
   }
 
@@ -81,7 +86,7 @@ export class Pauses {
    * @throws LibvirtError if libvirt can't be asked; to be tried again
    */
   async settle(): Promise<void> {
-    const { journal, libvirt, log, registry } = this.#options;
+    const { journal, libvirt, log } = this.#options;
     for (const entry of journal.contents.pauses) {
       if (this.#busy.has(entry.uuid)) continue;
       const state = await libvirt.stateOf(entry.uuid);
@@ -97,9 +102,9 @@ export class Pauses {
         );
         continue;
       }
-      this.#forget(entry.uuid);
-      if (state === "running" && entry.outcome === "done") {
-        registry.exempt(entry.uuid, "a person resumed it");
+      const isPersons = state === "running" && entry.outcome === "done";
+      this.#forget(entry.uuid, isPersons ? "a person resumed it" : null);
+      if (isPersons) {
         log.tell(
           "notice",
           "domain-taken-over",
@@ -188,13 +193,12 @@ export class Pauses {
     const { libvirt, log, registry } = this.#options;
     const state = await libvirt.stateOf(domain.uuid);
     if (state === "paused") await libvirt.resume(domain.uuid);
-    this.#forget(domain.uuid);
-    if (state !== "paused") return true;
-    registry.setPhase(domain.uuid, "running");
     const reason = wish.reasons.join("; ");
     // Why it was resumed although it may not fit must not make it fall again at once.
-    if (reason.includes("longest pause"))
-      registry.exempt(domain.uuid, "it was paused as long as allowed");
+    const isOverdue = reason.includes("longest pause");
+    this.#forget(domain.uuid, isOverdue ? "it was paused as long as allowed" : null);
+    if (state !== "paused") return true;
+    registry.setPhase(domain.uuid, "running");
     log.tell("notice", "domain-resumed", `domain ${domain.name} resumed: ${reason}`, {
       domain: domain.name,
     });
@@ -213,16 +217,48 @@ export class Pauses {
     this.#options.journal.write({ pauses: [...others, entry] });
   }
 
-  #forget(uuid: string): void {
-    const { journal, log } = this.#options;
+  /** Everything is whole: who was left alone during the last outage is one of many in the next. */
+  #forgive(): void {
+    const { journal, registry } = this.#options;
+    registry.clearExemptions();
+    if (journal.contents.exemptions.length > 0) this.#write({ exemptions: [] });
+  }
+
+  /** @param exemption why it isn't paused again before its team is whole; null: it may be */
+  #forget(uuid: string, exemption: string | null = null): void {
+    const { journal, registry } = this.#options;
     const pauses = journal.contents.pauses.filter((entry) => entry.uuid !== uuid);
+    const others = journal.contents.exemptions.filter((entry) => entry.uuid !== uuid);
+    const own = exemption === null ? [] : [{ uuid, reason: exemption }];
+    if (exemption !== null) registry.exempt(uuid, exemption);
+    this.#write({ pauses, exemptions: [...others, ...own] });
+  }
+
+  /** Writes what has happened already: if it can't be, that is told and no more. */
+  #write(change: Partial<JournalContents>): void {
+    const { journal, log } = this.#options;
     try {
-      journal.write({ pauses });
+      journal.write(change);
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       log.tell("error", "state-unwritable", `${error.object}: ${error.message}`);
     }
   }
+}
+
+/** Pauses first, lowest priority first; then resumes, highest priority first. */
+function inOrder(world: World, wishes: readonly DomainPlan[]): readonly DomainPlan[] {
+  const ranks = new Map(
+    world.domains.map(({ name, vnics }) => [
+      name,
+      Math.min(...vnics.map((vnic) => PRIORITIES.indexOf(vnic.policy.priority))),
+    ]),
+  );
+  const placeOf = ({ action, domain }: DomainPlan) => {
+    const rank = ranks.get(domain) ?? 0;
+    return action === "resume" ? PRIORITIES.length + rank : -rank;
+  };
+  return wishes.toSorted((a, b) => placeOf(a) - placeOf(b));
 }
 
 function asError(domain: string, error: unknown): UplinkError {

@@ -43,6 +43,7 @@ describe("the journal", () => {
       pauses: [pause],
       holds: ["db"],
       drains: [{ uplink: "eno2", sinceMs: 6 }],
+      exemptions: [{ uuid: "v", reason: "a person resumed it" }],
     });
     const { contents } = open("boot-2");
     assert.deepEqual(contents, {
@@ -54,6 +55,7 @@ describe("the journal", () => {
       pauses: [pause],
       holds: ["db"],
       drains: [{ uplink: "eno2", sinceMs: 6 }],
+      exemptions: [{ uuid: "v", reason: "a person resumed it" }],
     });
   });
 

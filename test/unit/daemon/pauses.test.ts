@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { Journal, type JournalContents, type PauseEntry } from "../../../src/daemon/journal.ts";
 import { Pauses } from "../../../src/daemon/pauses.ts";
 import { Registry } from "../../../src/daemon/registry.ts";
-import type { DomainAction, Plan } from "../../../src/model/plan.ts";
+import type { DomainDefinition } from "../../../src/model/domain.ts";
+import type { DomainAction, Plan, TeamCondition } from "../../../src/model/plan.ts";
 import type { World } from "../../../src/model/world.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { buildWorld, MBIT, NOW } from "../world.ts";
@@ -35,8 +36,6 @@ describe("pauses", () => {
     nowMs = NOW;
     libvirt = new FakeLibvirt();
     libvirt.states.set(UUID, "running");
-    const world = buildWorld({ uplinks: [{ name: "eno1" }] });
-    registry = new Registry(world.config, new Map());
     start();
   });
   afterEach(() => rmSync(directory, { recursive: true }));
@@ -45,6 +44,7 @@ describe("pauses", () => {
   function start(): void {
     const { log, lines: told } = fakeLog();
     lines = told;
+    registry = new Registry(buildWorld({ uplinks: [{ name: "eno1" }] }).config, new Map());
     journal = Journal.open(join(directory, "journal.json"), "boot", () => assert.fail("damaged"));
     pauses = new Pauses({ journal, registry, libvirt, log, now: () => nowMs });
   }
@@ -60,6 +60,7 @@ describe("pauses", () => {
     action: DomainAction,
     change: Partial<World["domains"][number]> = {},
     reason = "why",
+    condition: TeamCondition = "ok",
   ) {
     const world = buildWorld({
       uplinks: [{ name: "eno1" }],
@@ -72,6 +73,7 @@ describe("pauses", () => {
     }));
     const plan: Plan = {
       ...planWorld(world),
+      teams: planWorld(world).teams.map((team) => ({ ...team, condition })),
       domains: [{ domain: "web1", action, dueAtMs: NOW, reasons: [reason] }],
     };
     return pauses.carryOut({ ...world, domains, nowMs }, plan);
@@ -203,9 +205,51 @@ describe("pauses", () => {
     assert.equal(libvirt.states.get("u2"), "running");
   });
 
+  it("doesn't pause again what was paused as long as allowed, also after a restart, until the team is whole", async () => {
+    const exemptions = () =>
+      registry.put(definition("web1", UUID), "running") && registry.list([], [])[0]?.exempt;
+    await carryOut("pause");
+    await carryOut("resume", {}, "paused for 10m, the longest pause allowed");
+    start();
+    assert.equal(exemptions(), "it was paused as long as allowed");
+    await carryOut("none", {}, "", "degraded");
+    assert.equal(exemptions(), "it was paused as long as allowed");
+    await carryOut("none");
+    start();
+    assert.equal(exemptions(), null);
+  });
+
+  it("resumes the highest priority first and pauses the lowest first", async () => {
+    const priorities = ["low", "critical", "normal"] as const;
+    const world = buildWorld({
+      uplinks: [{ name: "eno1" }],
+      domains: priorities.map((priority) => ({ name: priority, vnics: [{ priority }] })),
+    });
+    const wish = (action: DomainAction) => ({
+      ...planWorld(world),
+      domains: priorities.map((domain) => ({ domain, action, dueAtMs: NOW, reasons: [] })),
+    });
+    for (const { uuid } of world.domains) libvirt.states.set(uuid, "running");
+    const names = new Map(world.domains.map((domain) => [domain.uuid, domain.name]));
+    const called = () => libvirt.calls.splice(0).map((call) => names.get(call.split(" ")[1] ?? ""));
+    await pauses.carryOut(world, wish("pause"));
+    assert.deepEqual(called(), ["low", "normal", "critical"]);
+    const paused = world.domains.map((domain) => ({
+      ...domain,
+      phase: "paused" as const,
+      pausedByUs: journal.contents.pauses.find(({ uuid }) => uuid === domain.uuid) ?? null,
+    }));
+    await pauses.carryOut({ ...world, domains: paused }, wish("resume"));
+    assert.deepEqual(called(), ["critical", "normal", "low"]);
+  });
+
   it("forgets a domain that has ended", async () => {
     await carryOut("pause");
     pauses.noteStopped(UUID);
     assert.deepEqual(onDisk(), []);
   });
 });
+
+function definition(name: string, uuid: string): DomainDefinition {
+  return { name, uuid, vnics: [], annotation: null, owner: null, problems: [] };
+}

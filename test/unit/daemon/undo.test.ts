@@ -27,6 +27,7 @@ const saved: JournalContents = {
   pauses: [],
   holds: [],
   drains: [],
+  exemptions: [],
 };
 
 describe("what is left to undo things by", () => {
