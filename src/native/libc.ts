@@ -13,6 +13,7 @@ export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_RCVTIMEO = 20;
+const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const MSG_TRUNC = 0x20;
@@ -23,6 +24,7 @@ export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
 
 const libc = koffi.load(null);
+const sockFprog = koffi.struct("sock_fprog", { len: "uint16_t", filter: "const void *" });
 const calls = {
   socket: libc.func("int socket(int, int, int)") as (a: number, b: number, c: number) => number,
   bind: libc.func("int bind(int, const void *, uint32_t)") as (
@@ -40,6 +42,13 @@ const calls = {
     level: number,
     name: number,
     value: Uint8Array,
+    length: number,
+  ) => number,
+  attachFilter: libc.func("int setsockopt(int, int, int, const sock_fprog *, uint32_t)") as (
+    fd: number,
+    level: number,
+    name: number,
+    program: { readonly len: number; readonly filter: Uint8Array },
     length: number,
   ) => number,
   sendto: libc.func("intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)") as (
@@ -109,6 +118,14 @@ export function setSocketOptionBytes(
   value: Uint8Array,
 ): number {
   return orErrno(calls.setsockopt(fd, level, name, value, value.length));
+}
+
+/** SO_ATTACH_FILTER: what the program (struct sock_filter, 8 bytes an instruction) rejects is never queued. */
+export function attachFilter(fd: number, program: Uint8Array): number {
+  const value = { len: program.length / 8, filter: program };
+  return orErrno(
+    calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, value, koffi.sizeof(sockFprog)),
+  );
 }
 
 /** SO_RCVTIMEO: a recv that waits longer returns -EAGAIN. */

@@ -4,11 +4,12 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { InvariantError, NetlinkError } from "../model/errors.ts";
 import { EAGAIN, EINTR, ENOBUFS, errnoName } from "../native/errno.ts";
 import * as libc from "../native/libc.ts";
+import { ownEventsFilter } from "./event-filter.ts";
 import { dumpLinksMessage, getLinkMessage, type Link, parseLink, RTM_DELLINK } from "./link.ts";
 import { type LinkHealth, LinkWatch, readHealth } from "./link-watch.ts";
 import { joinMessages, type Message, parseMessages } from "./message.ts";
 import type { MonitorCommand, MonitorEvent, MonitorWorkerData, ReactionError } from "./monitor.ts";
-import { joinGroup, openRouteSocket, RequestSocket } from "./socket.ts";
+import { attachFilter, joinGroup, openRouteSocket, RequestSocket } from "./socket.ts";
 
 /** include/uapi/linux/rtnetlink.h: RTNLGRP_LINK, RTNLGRP_TC; types of traffic control are 36 to 51. */
 const RTNLGRP_LINK = 1;
@@ -39,7 +40,6 @@ const parent = parentPort;
 const { wakeFd, ownPortIds, bufferBytes } = workerData as MonitorWorkerData;
 const requests = RequestSocket.open();
 const events = openRouteSocket(bufferBytes);
-const own: ReadonlySet<number> = new Set([...ownPortIds, requests.portId]);
 const buffer = new Uint8Array(RECEIVE_BYTES);
 const watch = new LinkWatch();
 const armed = new Map<number, Armed>();
@@ -48,6 +48,7 @@ const changedTc = new Set<number>();
 let tellTcAtMs = Number.POSITIVE_INFINITY;
 let stopped = false;
 
+attachFilter(events, ownEventsFilter([...ownPortIds, requests.portId]));
 for (const group of [RTNLGRP_LINK, RTNLGRP_TC]) joinGroup(events, group);
 for (const link of dumpLinks(0n)) known.set(link.ifindex, link);
 warm();
@@ -60,7 +61,6 @@ function runOnce(): void {
   const wait = Math.max(0, Math.min(POLL_MS, tellTcAtMs - performance.now()));
   const ready = libc.pollReadable([events, wakeFd], Math.ceil(wait));
   if (typeof ready !== "number") {
-    // Commands first: what was armed before a loss is in force for it.
     if (ready[1] === true) readCommands();
     if (ready[0] === true) readEvents();
   } else if (ready !== -EINTR) {
@@ -119,6 +119,8 @@ function onMessage(message: Message, atNs: bigint): void {
 /** Before anything else is done with an event: a lost port's bytes go out. */
 function onHealth(health: LinkHealth, atNs: bigint): void {
   if (!watch.note(health)) return;
+  // What was armed a moment ago may still wait behind the events that are being read.
+  readCommands();
   const ready = armed.get(health.ifindex);
   if (ready === undefined) return;
   armed.delete(health.ifindex);
@@ -150,7 +152,7 @@ function tellLink(link: Link, removed: boolean): void {
 }
 
 function noteTc(message: Message): void {
-  if (own.has(message.portId) || message.body.length < 8) return;
+  if (message.body.length < 8) return;
   const ifindex =
     message.type >= FIRST_ACTION_TYPE
       ? 0

@@ -43,7 +43,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 export interface Request {
   readonly object: string;
   readonly message: Uint8Array;
-  readonly accepts?: readonly number[];
+  readonly accepts?: readonly number[] | undefined;
 }
 
 export class RequestSocket {
@@ -217,6 +217,11 @@ export function openRouteSocket(bufferBytes: number): number {
   viewOf(address).setUint16(0, libc.AF_NETLINK, true);
   check("netlink socket", libc.bind(fd, address));
   return fd;
+}
+
+/** Keeps from a socket what a program rejects; see event-filter.ts. @throws NetlinkError */
+export function attachFilter(fd: number, program: Uint8Array): void {
+  check("netlink filter", libc.attachFilter(fd, program));
 }
 
 /** Subscribes to a group of events. @throws NetlinkError */
