@@ -61,6 +61,7 @@ export async function applySteps(
   ifindexOf: IfindexOf,
 ): Promise<readonly NetlinkError[]> {
   let errors = await sendSteps(steps, socket, ifindexOf);
+  errors = await retryLeaves(steps, errors, socket, ifindexOf);
   for (let attempt = 0; attempt < BOUND_ATTEMPTS; attempt += 1) {
     const bound = new Set(
       errors.filter((error) => error.errno === EPERM).map((error) => error.object),
@@ -81,7 +82,7 @@ export async function applySteps(
 
 /** Compiles steps into bytes that can be sent later without any thought; see Monitor.arm. */
 export function compileSteps(steps: readonly Step[], ifindexOf: IfindexOf): CompiledSteps {
-  const requests = steps.flatMap((step) => encodeStep(step, ifindexOf));
+  const requests = encodeSteps(steps, ifindexOf);
   const chunks: Uint8Array[] = [];
   const objects: string[][] = [];
   for (let start = 0; start < requests.length; start += MESSAGES_PER_CHUNK) {
@@ -103,17 +104,65 @@ export function compileSteps(steps: readonly Step[], ifindexOf: IfindexOf): Comp
  */
 export function encodeStep(step: Step, ifindexOf: IfindexOf): readonly Request[] {
   const { object } = step;
-  const name = kernelKey(object);
-  const ifindex = deviceOf(object) === null ? 0 : ifindexOf(deviceOf(object) ?? "");
+  const device = deviceOf(object);
+  const ifindex = device === null ? 0 : ifindexOf(device);
   if (step.op === "delete") {
     if (ifindex === undefined) return [];
-    return deletion(object, ifindex).map((message) => ({ object: name, message, accepts: ABSENT }));
+    return removal(object, ifindex).map((part) => new StepRequest(object, part));
   }
   const before = step.op === "change" ? step.before : null;
-  return setting(object, before, ifindex ?? 0, ifindexOf).map((part) => ({
-    object: name,
-    ...part,
-  }));
+  const parts = setting(object, before, ifindex ?? 0, ifindexOf);
+  return parts.map((part) => new StepRequest(object, part));
+}
+
+/** One message of a step. Its object's name is made only where it's asked for: seldom, of thousands. */
+class StepRequest implements Request {
+  readonly message: Uint8Array;
+  readonly accepts: readonly number[] | undefined;
+  readonly #object: KernelObject;
+
+  constructor(object: KernelObject, { message, accepts }: Part) {
+    this.#object = object;
+    this.message = message;
+    this.accepts = accepts;
+  }
+
+  get object(): string {
+    return kernelKey(this.#object);
+  }
+}
+
+function encodeSteps(steps: readonly Step[], ifindexOf: IfindexOf): Request[] {
+  const requests: Request[] = [];
+  for (const step of steps) {
+    for (const request of encodeStep(step, ifindexOf)) requests.push(request);
+  }
+  return requests;
+}
+
+/**
+ * A new leaf is sent as if nothing stood in its place, which is nearly always so. What does stand there with the same
+ * handle and is of another type (tc_modify_qdisc: EINVAL) goes first, then.
+ */
+async function retryLeaves(
+  steps: readonly Step[],
+  errors: NetlinkError[],
+  socket: Pick<RequestSocket, "send">,
+  ifindexOf: IfindexOf,
+): Promise<NetlinkError[]> {
+  const refused = new Set(
+    errors.filter(({ errno }) => errno === EINVAL).map(({ object }) => object),
+  );
+  if (refused.size === 0) return errors;
+  const leaves = steps.filter(
+    ({ op, object }) => op === "add" && object.kind === "leaf" && refused.has(kernelKey(object)),
+  );
+  const names = new Set(leaves.map(({ object }) => kernelKey(object)));
+  const again = leaves.flatMap((step): Step[] => [{ op: "delete", object: step.object }, step]);
+  return [
+    ...errors.filter(({ object }) => !names.has(object)),
+    ...(await sendSteps(again, socket, ifindexOf)),
+  ];
 }
 
 async function sendSteps(
@@ -124,9 +173,7 @@ async function sendSteps(
   const errors: NetlinkError[] = [];
   for (let start = 0; start < steps.length; start += STEPS_PER_TURN) {
     if (start > 0) await nextTurn();
-    const requests = steps
-      .slice(start, start + STEPS_PER_TURN)
-      .flatMap((step) => encodeStep(step, ifindexOf));
+    const requests = encodeSteps(steps.slice(start, start + STEPS_PER_TURN), ifindexOf);
     errors.push(...socket.send(requests));
   }
   return errors;
@@ -172,7 +219,7 @@ function setting(
       const keeps = before?.kind === "leaf" && canKeepQueue(before, object);
       return [
         // A queue of another type with the same handle would be refused; see canKeepQueue for flows.
-        ...(keeps ? [] : removal(object, ifindex)),
+        ...(before === null || keeps ? [] : removal(object, ifindex)),
         { message: setLeafMessage(ifindex, object.minor, object.queue, keeps) },
       ];
     }

@@ -1,7 +1,7 @@
 /** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect. */
 import type { UplinkAction } from "../model/kernel.ts";
 import { parseActionIndex } from "../model/kernel.ts";
-import { Attributes, viewOf } from "./attribute.ts";
+import { Attributes } from "./attribute.ts";
 import {
   attributesOf,
   type Message,
@@ -25,6 +25,7 @@ const TCAMSG_BYTES = 4;
 const TCA_ACT_KIND = 1;
 const TCA_ACT_OPTIONS = 2;
 const TCA_ACT_INDEX = 3;
+/** struct nla_bitfield32: value and selector. */
 const TCA_ACT_FLAGS = 7;
 /** A shared action must say skip_hw exactly as the filters do that refer to it (tcf_action_init). */
 const TCA_ACT_FLAGS_SKIP_HW = 1 << 1;
@@ -37,7 +38,7 @@ const TCA_SKBEDIT_OTHERS = [5, 7, 8, 9, 10];
 const TCA_GACT_PARMS = 2;
 const TCA_GACT_PROB = 3;
 const TCA_MIRRED_PARMS = 2;
-/** struct tc_gen: index, capab, action, refcnt, bindcnt. */
+/** struct tc_gen, see generic. */
 const TC_GEN_BYTES = 20;
 const TCA_EGRESS_MIRROR = 2;
 const TCA_INGRESS_REDIR = 3;
@@ -101,12 +102,9 @@ export function deleteUplinkActionMessage(index: number): Uint8Array {
 
 /** Asks for all skbedit actions, shared and private. */
 export function dumpSkbeditsMessage(): Uint8Array {
-  const flags = new Uint8Array(8);
-  viewOf(flags).setUint32(0, TCA_ACT_FLAG_LARGE_DUMP_ON, true);
-  viewOf(flags).setUint32(4, TCA_ACT_FLAG_LARGE_DUMP_ON, true);
   return actionMessage(RTM_GETACTION, NLM_F_DUMP)
     .nest(TCA_ACT_TAB, (table) => table.nest(1, (action) => action.text(TCA_ACT_KIND, "skbedit")))
-    .attribute(TCA_ROOT_FLAGS, flags)
+    .words(TCA_ROOT_FLAGS, [TCA_ACT_FLAG_LARGE_DUMP_ON, TCA_ACT_FLAG_LARGE_DUMP_ON])
     .finish();
 }
 
@@ -193,7 +191,7 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
     switch (action.kind) {
       case "skbedit":
         nest.text(TCA_ACT_KIND, "skbedit").nest(TCA_ACT_OPTIONS, (options) => {
-          options.attribute(TCA_SKBEDIT_PARMS, generic(action.index, action.control));
+          options.words(TCA_SKBEDIT_PARMS, generic(action.index, action.control));
           if (action.priority !== null) options.u32(TCA_SKBEDIT_PRIORITY, action.priority);
           if (action.queueMapping !== null) {
             options.u16(TCA_SKBEDIT_QUEUE_MAPPING, action.queueMapping);
@@ -201,27 +199,28 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
         });
         // A filter's own actions inherit skip_hw from it; a shared one stands alone and must say so.
         if (action.index !== 0 && action.queueMapping !== null) {
-          nest.attribute(TCA_ACT_FLAGS, bitfield(TCA_ACT_FLAGS_SKIP_HW));
+          nest.words(TCA_ACT_FLAGS, [TCA_ACT_FLAGS_SKIP_HW, TCA_ACT_FLAGS_SKIP_HW]);
         }
         break;
       case "gact":
         nest
           .text(TCA_ACT_KIND, "gact")
           .nest(TCA_ACT_OPTIONS, (options) =>
-            options.attribute(TCA_GACT_PARMS, generic(0, action.control)),
+            options.words(TCA_GACT_PARMS, generic(0, action.control)),
           );
         break;
       case "mirred-ingress-redirect":
-      case "mirred-egress-mirror": {
-        const parms = new Uint8Array(TC_GEN_BYTES + 8);
-        parms.set(generic(0, action.control));
-        viewOf(parms).setUint32(20, eactionOf(action.kind), true);
-        viewOf(parms).setUint32(24, action.ifindex, true);
+      case "mirred-egress-mirror":
         nest
           .text(TCA_ACT_KIND, "mirred")
-          .nest(TCA_ACT_OPTIONS, (options) => options.attribute(TCA_MIRRED_PARMS, parms));
+          .nest(TCA_ACT_OPTIONS, (options) =>
+            options.words(TCA_MIRRED_PARMS, [
+              ...generic(0, action.control),
+              eactionOf(action.kind),
+              action.ifindex,
+            ]),
+          );
         break;
-      }
       case "other":
         nest.text(TCA_ACT_KIND, action.name);
     }
@@ -232,21 +231,11 @@ function eactionOf(kind: MirredKind): number {
   return kind === "mirred-egress-mirror" ? TCA_EGRESS_MIRROR : TCA_INGRESS_REDIR;
 }
 
-function generic(index: number, control: number): Uint8Array {
-  const bytes = new Uint8Array(TC_GEN_BYTES);
-  viewOf(bytes).setUint32(0, index, true);
-  viewOf(bytes).setInt32(8, control, true);
-  return bytes;
-}
-
-/** struct nla_bitfield32: value and selector. */
-function bitfield(bits: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  viewOf(bytes).setUint32(0, bits, true);
-  viewOf(bytes).setUint32(4, bits, true);
-  return bytes;
+/** struct tc_gen: index, capab, action, refcnt, bindcnt. */
+function generic(index: number, control: number): readonly number[] {
+  return [index, 0, control, 0, 0];
 }
 
 function actionMessage(type: number, flags: number): MessageBuilder {
-  return new MessageBuilder(type, flags).raw(new Uint8Array(TCAMSG_BYTES));
+  return new MessageBuilder(type, flags).word(0);
 }

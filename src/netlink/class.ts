@@ -1,7 +1,6 @@
 /** HTB classes below our root 7570:. */
 import type { HtbClass } from "../model/kernel.ts";
 import { bitsPerSecondFromBytes, bytesPerSecondFromBits } from "../model/units.ts";
-import { viewOf } from "./attribute.ts";
 import { type Message, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
 import { parseStats, type Stats } from "./stats.ts";
 import {
@@ -21,7 +20,7 @@ import {
 const TCA_HTB_PARMS = 1;
 const TCA_HTB_RATE64 = 6;
 const TCA_HTB_CEIL64 = 7;
-/** struct tc_htb_opt: two tc_ratespec of 12 bytes, then buffer, cbuffer, quantum, level, prio. */
+/** struct tc_htb_opt: two tc_ratespec of 12 bytes, then buffer, cbuffer, quantum, level, prio; see parameters. */
 const HTB_OPT_BYTES = 44;
 /** With a known link layer the kernel computes by itself and needs no 2 KiB of rate tables (htb_change_class). */
 const TC_LINKLAYER_ETHERNET = 1;
@@ -66,7 +65,7 @@ export function setClassMessage(ifindex: number, object: HtbClass): Uint8Array {
     .nest(TCA_OPTIONS, (options) => {
       if (rate > MAX_RATE32) options.u64(TCA_HTB_RATE64, BigInt(rate));
       if (ceil > MAX_RATE32) options.u64(TCA_HTB_CEIL64, BigInt(ceil));
-      options.attribute(TCA_HTB_PARMS, parameters(object, rate, ceil));
+      options.words(TCA_HTB_PARMS, parameters(object, rate, ceil));
     })
     .finish();
 }
@@ -105,20 +104,17 @@ export function parseClass(message: Message): DumpedClass | null {
   };
 }
 
-function parameters(object: HtbClass, rate: number, ceil: number): Uint8Array {
-  const bytes = new Uint8Array(HTB_OPT_BYTES);
-  const view = viewOf(bytes);
-  for (const [offset, value] of [
-    [0, rate],
-    [12, ceil],
-  ] as const) {
-    // struct tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate.
-    view.setUint8(offset + 1, TC_LINKLAYER_ETHERNET);
-    view.setUint32(offset + 8, Math.min(value, MAX_RATE32), true);
-  }
-  view.setUint32(24, object.bufferTicks, true);
-  view.setUint32(28, object.cbufferTicks, true);
-  view.setUint32(32, object.quantumBytes, true);
-  view.setUint32(40, object.prio, true);
-  return bytes;
+/** struct tc_htb_opt. Of a tc_ratespec: cell_log, linklayer, overhead; cell_align, mpu; rate. */
+function parameters(object: HtbClass, rate: number, ceil: number): readonly number[] {
+  const linkLayer = TC_LINKLAYER_ETHERNET << 8;
+  const limits = [
+    linkLayer,
+    0,
+    Math.min(rate, MAX_RATE32),
+    linkLayer,
+    0,
+    Math.min(ceil, MAX_RATE32),
+  ];
+  const { bufferTicks, cbufferTicks, quantumBytes, prio } = object;
+  return [...limits, bufferTicks, cbufferTicks, quantumBytes, 0, prio];
 }

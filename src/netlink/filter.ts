@@ -1,6 +1,6 @@
 /** Filters in clsact as the kernel holds them, of the three classifiers that we use. */
 import { REPORTS_CHAIN } from "../model/kernel.ts";
-import { type Mac, macBytes, macFromBytes } from "../model/mac.ts";
+import { type Mac, macFromBytes } from "../model/mac.ts";
 import { type Action, parseActions, writeActions } from "./action.ts";
 import { type Attributes, viewOf } from "./attribute.ts";
 import { type Message, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
@@ -114,12 +114,12 @@ export function setFilterMessage(filter: Filter): Uint8Array {
           break;
         case "flower":
           if (match.source !== null) {
-            options.attribute(TCA_FLOWER_KEY_ETH_SRC, macBytes(match.source.mac));
-            options.attribute(TCA_FLOWER_KEY_ETH_SRC_MASK, macBytes(match.source.mask));
+            options.mac(TCA_FLOWER_KEY_ETH_SRC, match.source.mac);
+            options.mac(TCA_FLOWER_KEY_ETH_SRC_MASK, match.source.mask);
           }
           if (match.destination !== null) {
-            options.attribute(TCA_FLOWER_KEY_ETH_DST, macBytes(match.destination.mac));
-            options.attribute(TCA_FLOWER_KEY_ETH_DST_MASK, macBytes(match.destination.mask));
+            options.mac(TCA_FLOWER_KEY_ETH_DST, match.destination.mac);
+            options.mac(TCA_FLOWER_KEY_ETH_DST_MASK, match.destination.mask);
           }
           options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
           writeActions(options, TCA_FLOWER_ACT, filter.actions);

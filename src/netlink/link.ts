@@ -231,10 +231,5 @@ function linkMessage(
   flags = 0,
   change = 0,
 ): MessageBuilder {
-  const header = new Uint8Array(IFINFOMSG_BYTES);
-  const view = viewOf(header);
-  view.setInt32(4, ifindex, true);
-  view.setUint32(8, flags, true);
-  view.setUint32(12, change, true);
-  return new MessageBuilder(type, messageFlags).raw(header);
+  return new MessageBuilder(type, messageFlags).word(0).word(ifindex).word(flags).word(change);
 }

@@ -1,4 +1,5 @@
 /** Netlink messages (struct nlmsghdr and what follows): writing requests, splitting what was received. */
+import type { Mac } from "../model/mac.ts";
 import { malformed, viewOf } from "./attribute.ts";
 
 /** Message types and flags: include/uapi/linux/netlink.h. */
@@ -25,93 +26,170 @@ export interface Message {
   readonly body: Uint8Array;
 }
 
+/** Room for some hundred messages; each that is finished is a part of one. */
+const SLAB_BYTES = 64 << 10;
+
+/** Memory that messages are written into, one behind the other: one allocation for hundreds of them. */
+class Slab {
+  readonly bytes: Uint8Array;
+  /** Everything in netlink is aligned to four bytes, so that whole words can be written. */
+  readonly words: Uint32Array;
+  /** Where the next message starts. */
+  next = 0;
+
+  constructor(size: number) {
+    const buffer = new ArrayBuffer(size);
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+  }
+}
+
+/** Belongs to the message that is being written; one that is begun meanwhile gets a slab of its own. */
+let idleSlab: Slab | null = null;
+
 /**
  * Writes one request. All numbers are little-endian: netlink is in host order, and the platforms that we
- * support (x86-64, arm64) both are.
+ * support (x86-64, arm64) both are. It is the hot path of programming a host's thousands of classes, hence whole
+ * words into memory that is shared, and nothing allocated for an attribute.
  */
 export class MessageBuilder {
-  #bytes: Uint8Array;
-  #view: DataView;
-  #length = HEADER_BYTES;
+  #slab: Slab;
+  #start: number;
+  /** Where the next attribute starts, within the slab. */
+  #end: number;
 
   constructor(type: number, flags: number) {
-    this.#bytes = new Uint8Array(512);
-    this.#view = viewOf(this.#bytes);
-    this.#view.setUint16(4, type, true);
-    this.#view.setUint16(6, flags | NLM_F_REQUEST, true);
+    const slab = idleSlab ?? new Slab(SLAB_BYTES);
+    idleSlab = null;
+    this.#slab = slab;
+    this.#start = slab.next;
+    this.#end = slab.next;
+    // Length, type and flags, sequence number, port id.
+    this.word(0)
+      .word(type | ((flags | NLM_F_REQUEST) << 16))
+      .word(0)
+      .word(0);
   }
 
-  /** Appends raw bytes: the fixed header that follows nlmsghdr. */
-  raw(bytes: Uint8Array): this {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+  /** Appends 32 bits of the fixed header that follows nlmsghdr. */
+  word(value: number): this {
+    this.#reserve(4);
+    this.#slab.words[this.#end >> 2] = value;
+    this.#end += 4;
     return this;
   }
 
   attribute(type: number, value: Uint8Array): this {
-    const padded = (value.length + 3) & ~3;
-    this.#reserve(4 + padded);
-    this.#view.setUint16(this.#length, 4 + value.length, true);
-    this.#view.setUint16(this.#length + 2, type, true);
-    this.#bytes.set(value, this.#length + 4);
-    this.#length += 4 + padded;
+    const at = this.#open(type, value.length);
+    this.#slab.bytes.set(value, at);
+    return this;
+  }
+
+  /** An attribute that is a struct of 32-bit words. */
+  words(type: number, values: readonly number[]): this {
+    const at = this.#open(type, values.length * 4) >> 2;
+    const { words } = this.#slab;
+    for (let index = 0; index < values.length; index += 1) words[at + index] = values[index] ?? 0;
     return this;
   }
 
   u8(type: number, value: number): this {
-    return this.attribute(type, Uint8Array.of(value));
+    const at = this.#open(type, 1);
+    this.#slab.bytes[at] = value;
+    return this;
   }
 
   u16(type: number, value: number): this {
-    const bytes = new Uint8Array(2);
-    viewOf(bytes).setUint16(0, value, true);
-    return this.attribute(type, bytes);
+    const at = this.#open(type, 2);
+    this.#slab.words[at >> 2] = value & 0xffff;
+    return this;
   }
 
   u32(type: number, value: number): this {
-    const bytes = new Uint8Array(4);
-    viewOf(bytes).setUint32(0, value, true);
-    return this.attribute(type, bytes);
+    const at = this.#open(type, 4);
+    this.#slab.words[at >> 2] = value;
+    return this;
   }
 
   u64(type: number, value: bigint): this {
-    const bytes = new Uint8Array(8);
-    viewOf(bytes).setBigUint64(0, value, true);
-    return this.attribute(type, bytes);
+    return this.words(type, [Number(value & 0xffffffffn), Number(value >> 32n)]);
   }
 
-  /** NUL-terminated text. */
+  mac(type: number, mac: Mac): this {
+    const at = this.#open(type, 6);
+    const { bytes } = this.#slab;
+    for (let index = 0; index < 6; index += 1) {
+      const high = hexDigit(mac.charCodeAt(index * 3));
+      bytes[at + index] = high * 16 + hexDigit(mac.charCodeAt(index * 3 + 1));
+    }
+    return this;
+  }
+
+  /** NUL-terminated ASCII. */
   text(type: number, value: string): this {
-    return this.attribute(type, Buffer.from(`${value}\0`));
+    return this.#ascii(type, value, 1);
   }
 
   /** Text as iproute2 writes the kinds of links: without the NUL, which the kernel does not need. */
   bareText(type: number, value: string): this {
-    return this.attribute(type, Buffer.from(value));
+    return this.#ascii(type, value, 0);
   }
 
   /** An attribute that holds what `write` appends. */
   nest(type: number, write: (builder: this) => void): this {
-    const start = this.#length;
-    this.attribute(type | NLA_F_NESTED, new Uint8Array(0));
+    const start = this.#end - this.#start;
+    this.#open(type | NLA_F_NESTED, 0);
     write(this);
-    this.#view.setUint16(start, this.#length - start, true);
+    // Meanwhile all of it may have moved.
+    const at = this.#start + start;
+    this.#slab.words[at >> 2] = (this.#end - at) | ((type | NLA_F_NESTED) << 16);
     return this;
   }
 
+  /** The message's bytes; nothing can be appended any more. */
   finish(): Uint8Array {
-    this.#view.setUint32(0, this.#length, true);
-    return this.#bytes.slice(0, this.#length);
+    const slab = this.#slab;
+    slab.words[this.#start >> 2] = this.#end - this.#start;
+    slab.next = this.#end;
+    idleSlab = slab;
+    return slab.bytes.subarray(this.#start, this.#end);
+  }
+
+  #ascii(type: number, value: string, ending: 0 | 1): this {
+    const at = this.#open(type, value.length + ending);
+    const { bytes } = this.#slab;
+    for (let index = 0; index < value.length; index += 1) {
+      bytes[at + index] = value.charCodeAt(index);
+    }
+    return this;
+  }
+
+  /** Begins an attribute whose value has this many bytes; returns where it lies, with its padding zeroed. */
+  #open(type: number, bytes: number): number {
+    const padded = (bytes + 3) & ~3;
+    this.#reserve(4 + padded);
+    const { words } = this.#slab;
+    const at = this.#end + 4;
+    words[this.#end >> 2] = (4 + bytes) | (type << 16);
+    if (padded > 0) words[(at + padded - 4) >> 2] = 0;
+    this.#end = at + padded;
+    return at;
   }
 
   #reserve(extra: number): void {
-    if (this.#length + extra <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + extra));
-    grown.set(this.#bytes);
-    this.#bytes = grown;
-    this.#view = viewOf(grown);
+    if (this.#end + extra <= this.#slab.bytes.length) return;
+    const length = this.#end - this.#start;
+    const slab = new Slab(Math.max(SLAB_BYTES, (length + extra) * 2));
+    slab.bytes.set(this.#slab.bytes.subarray(this.#start, this.#end));
+    this.#slab = slab;
+    this.#start = 0;
+    this.#end = length;
   }
+}
+
+/** Of `0` to `9` and `a` to `f`, all that a Mac has. */
+function hexDigit(code: number): number {
+  return code < 0x3a ? code - 0x30 : code - 0x57;
 }
 
 /**
@@ -153,16 +231,18 @@ export function attributesOf(object: string, body: Uint8Array, headerBytes: numb
  * only; the kernel runs them in order, goes on after an error, and reports errors by number all the same.
  */
 export function joinMessages(messages: readonly Uint8Array[], firstSequence: number): Uint8Array {
-  const joined = new Uint8Array(messages.reduce((sum, m) => sum + ((m.length + 3) & ~3), 0));
-  const view = viewOf(joined);
-  let offset = 0;
-  for (const [index, message] of messages.entries()) {
-    joined.set(message, offset);
-    view.setUint32(offset + 8, (firstSequence + index) >>> 0, true);
-    if (index === messages.length - 1) {
-      view.setUint16(offset + 6, view.getUint16(offset + 6, true) | NLM_F_ACK, true);
-    }
-    offset += (message.length + 3) & ~3;
+  const size = messages.reduce((sum, message) => sum + ((message.length + 3) & ~3), 0);
+  const words = new Uint32Array(size >> 2);
+  const joined = new Uint8Array(words.buffer);
+  let at = 0;
+  let number = firstSequence;
+  for (const message of messages) {
+    joined.set(message, at);
+    words[(at >> 2) + 2] = number;
+    number += 1;
+    at += (message.length + 3) & ~3;
   }
+  const last = (at - (((messages.at(-1)?.length ?? 0) + 3) & ~3)) >> 2;
+  words[last + 1] = (words[last + 1] ?? 0) | (NLM_F_ACK << 16);
   return joined;
 }

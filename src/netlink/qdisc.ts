@@ -1,6 +1,5 @@
 /** Queueing disciplines: our HTB root, clsact, and the queue below each leaf class. */
 import { HTB_MAJOR, type LeafQueue } from "../model/kernel.ts";
-import { viewOf } from "./attribute.ts";
 import { type Message, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE } from "./message.ts";
 import { parseStats, type Stats } from "./stats.ts";
 import {
@@ -54,14 +53,11 @@ export function dumpQdiscsMessage(): Uint8Array {
  * makes the kernel refuse with EEXIST, while the device's default one gives way.
  */
 export function addHtbRootMessage(ifindex: number, defaultMinor: number): Uint8Array {
-  const glob = new Uint8Array(HTB_GLOB_BYTES);
-  const view = viewOf(glob);
-  view.setUint32(0, HTB_VERSION, true);
-  view.setUint32(4, HTB_RATE2QUANTUM, true);
-  view.setUint32(8, defaultMinor, true);
   return trafficControlMessage(RTM_NEWQDISC, NLM_F_CREATE, header(ifindex, ROOT_HANDLE, TC_H_ROOT))
     .text(TCA_KIND, "htb")
-    .nest(TCA_OPTIONS, (options) => options.attribute(TCA_HTB_INIT, glob))
+    .nest(TCA_OPTIONS, (options) =>
+      options.words(TCA_HTB_INIT, [HTB_VERSION, HTB_RATE2QUANTUM, defaultMinor, 0, 0]),
+    )
     .finish();
 }
 
@@ -111,11 +107,8 @@ export function setLeafMessage(
           if (!keepsFlows) options.u32(TCA_FQ_CODEL_FLOWS, queue.flows);
         })
         .finish();
-    case "pfifo": {
-      const limit = new Uint8Array(4);
-      viewOf(limit).setUint32(0, queue.limitPackets, true);
-      return message.attribute(TCA_OPTIONS, limit).finish();
-    }
+    case "pfifo":
+      return message.u32(TCA_OPTIONS, queue.limitPackets).finish();
     case "blackhole":
       return message.finish();
   }

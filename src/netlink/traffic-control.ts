@@ -64,13 +64,8 @@ export function trafficControlMessage(
   flags: number,
   header: TrafficControlHeader,
 ): MessageBuilder {
-  const bytes = new Uint8Array(TCMSG_BYTES);
-  const view = viewOf(bytes);
-  view.setInt32(4, header.ifindex, true);
-  view.setUint32(8, header.handle, true);
-  view.setUint32(12, header.parent, true);
-  view.setUint32(16, header.info, true);
-  return new MessageBuilder(type, flags).raw(bytes);
+  const { ifindex, handle, parent, info } = header;
+  return new MessageBuilder(type, flags).word(0).word(ifindex).word(handle).word(parent).word(info);
 }
 
 /**

@@ -14,6 +14,7 @@ const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const ENOENT = 2;
 const EPERM = 1;
+const EINVAL = 22;
 
 const INDEXES = new Map([
   ["nic0", 2],
@@ -83,6 +84,9 @@ describe("a step's requests", () => {
     assert.deepEqual(change(small, { ...small, limitPackets: 20 }), [RTM_NEWQDISC]);
     assert.deepEqual(change(small, large), [RTM_DELQDISC, RTM_NEWQDISC]);
     assert.deepEqual(change(small, { type: "blackhole" }), [RTM_DELQDISC, RTM_NEWQDISC]);
+    assert.deepEqual(typesOf(encodeStep({ op: "add", object: leaf(small) }, ifindexOf)), [
+      RTM_NEWQDISC,
+    ]);
     const pfifo = { type: "pfifo", limitPackets: 5 } as const;
     assert.deepEqual(change(pfifo, { ...pfifo, limitPackets: 6 }), [RTM_NEWQDISC]);
   });
@@ -125,6 +129,41 @@ describe("applying steps", () => {
     assert.deepEqual(
       errors.map((error) => error.errno),
       [22],
+    );
+  });
+
+  it("takes away what stands in a new leaf's place once the kernel has refused the leaf", async () => {
+    const leaf: KernelObject = {
+      kind: "leaf",
+      device: "nic0",
+      minor: 0x11,
+      queue: { type: "fq_codel", flows: 64, limitPackets: 10 },
+    };
+    const sends: (readonly number[])[] = [];
+    const socket = {
+      send: (requests: readonly Request[]) => {
+        sends.push(typesOf(requests));
+        const refused = ["leaf nic0 7570:11", "class nic0 7570:11"];
+        return sends.length > 1
+          ? []
+          : refused.map((object) => new NetlinkError(object, EINVAL, "", ""));
+      },
+    };
+    const errors = await applySteps(
+      [
+        { op: "add", object: CLASS },
+        { op: "add", object: leaf },
+      ],
+      socket,
+      ifindexOf,
+    );
+    assert.deepEqual(sends, [
+      [RTM_NEWTCLASS, RTM_NEWQDISC],
+      [RTM_DELQDISC, RTM_NEWQDISC],
+    ]);
+    assert.deepEqual(
+      errors.map((error) => error.object),
+      ["class nic0 7570:11"],
     );
   });
 

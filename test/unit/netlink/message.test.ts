@@ -13,7 +13,7 @@ import { messageOfBytes, survives } from "./fixture.ts";
 describe("netlink messages", () => {
   it("read back what was written, nested and padded", () => {
     const bytes = new MessageBuilder(16, 0)
-      .raw(new Uint8Array(4))
+      .word(0)
       .u8(1, 0xab)
       .u16(2, 0xabcd)
       .u32(3, 0xdeadbeef)
