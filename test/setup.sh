@@ -3,6 +3,7 @@
 #
 #   sh test/setup.sh        npm packages, the pinned Node among them
 #   sh test/setup.sh lab    also the Debian packages that the lab runs on, and the lab's own parts
+#   sh test/setup.sh bench  also what uplinkd is measured beside
 #
 # Safe to run at any time, asks nothing, speaks only when it changes something.
 set -eu
@@ -16,6 +17,9 @@ lab_packages="
   dbus libvirt-daemon-system libvirt-clients libvirt-dbus
   tcc libc6-dev
 "
+bench_packages="
+  openvswitch-switch
+"
 
 install_npm_packages() {
   stamp=node_modules/.uplinkd-lock
@@ -27,14 +31,15 @@ install_npm_packages() {
 }
 
 install_debian_packages() {
+  packages=$*
   command -v dpkg-query >/dev/null || {
     echo "setup: the lab needs Debian or a relative of it (dpkg, apt-get)" >&2
     exit 1
   }
   # shellcheck disable=SC2086 # the list is meant to be split
-  present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $lab_packages 2>/dev/null || true)
+  present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null || true)
   missing=
-  for package in $lab_packages; do
+  for package in $packages; do
     case "
 $present
 " in
@@ -64,11 +69,17 @@ install_npm_packages
 case "${1:-}" in
   "") ;;
   lab)
-    install_debian_packages
+    # shellcheck disable=SC2086
+    install_debian_packages $lab_packages
+    sh test/lab/parts.sh
+    ;;
+  bench)
+    # shellcheck disable=SC2086
+    install_debian_packages $lab_packages $bench_packages
     sh test/lab/parts.sh
     ;;
   *)
-    echo "usage: sh test/setup.sh [lab]" >&2
+    echo "usage: sh test/setup.sh [lab|bench]" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,33 @@
+/**
+ * Runs benchmarks inside the lab and writes their results where run.ts finds them.
+ *
+ *   node bench/lab/inside.ts FILE NAME...
+ */
+import { writeFileSync } from "node:fs";
+import { frames } from "./frames.ts";
+import { losses } from "./losses.ts";
+import { programming } from "./programming.ts";
+import { pulls } from "./pulls.ts";
+import type { Benchmark, Result } from "./result.ts";
+import { statistics } from "./statistics.ts";
+
+const BENCHMARKS: readonly Benchmark[] = [
+  programming(1000, 5),
+  programming(5000, 3),
+  pulls,
+  losses,
+  frames,
+  statistics,
+];
+
+const [file = "", ...names] = process.argv.slice(2);
+const results: Record<string, readonly Result[]> = {};
+for (const name of names) {
+  const benchmark = BENCHMARKS.find((candidate) => candidate.name === name);
+  if (benchmark === undefined) throw new Error(`no benchmark ${name}`);
+  results[name] = await benchmark.run();
+  // After each, so that one that fails doesn't take the others with it.
+  writeFileSync(file, JSON.stringify(results));
+}
+// Whatever a benchmark left running ends with the lab.
+process.exit(0);

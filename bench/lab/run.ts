@@ -1,0 +1,137 @@
+/**
+ * Measures uplinkd beside what one would take instead, most of it inside labs: `npm run bench:lab`.
+ *
+ *   node bench/lab/run.ts [--kernel 6.1|6.12] [--only GROUP] [--out FILE]
+ *
+ * Prints a table and writes JSON, with what was in FILE for groups that weren't measured this time.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { bootLab, kernels, reportBroken } from "../../test/lab/boot.ts";
+import type { Result } from "./result.ts";
+import { speed } from "./speed.ts";
+
+/** Benchmarks that share a boot; each lab stays below six minutes without KVM. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  pulls: ["pulls"],
+  programming: ["programming-1000", "losses"],
+  "programming-5000": ["programming-5000"],
+  frames: ["frames"],
+  statistics: ["statistics"],
+};
+/** What runs on the machine itself. */
+const LOCAL = "machine";
+const LIMIT_SECONDS = 600;
+const DEFAULT_FILE = path.join(import.meta.dirname, "..", "results", "lab.json");
+
+type Results = Record<string, readonly Result[]>;
+
+/** The file's shape. */
+interface Report {
+  readonly machine: string;
+  readonly kernel: string;
+  readonly results: Results;
+}
+
+const { values } = parseArgs({
+  options: {
+    kernel: { type: "string", default: "6.1" },
+    only: { type: "string" },
+    out: { type: "string", default: DEFAULT_FILE },
+  },
+});
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const kernel = kernels.find((name) => name === values.kernel);
+  const names = [LOCAL, ...Object.keys(GROUPS)].filter(
+    (name) => values.only === undefined || values.only === name,
+  );
+  if (kernel === undefined || names.length === 0) {
+    const groups = [LOCAL, ...Object.keys(GROUPS)].join("|");
+    process.stderr.write(
+      `usage: npm run bench:lab -- [--kernel 6.1|6.12] [--only ${groups}] [--out FILE]\n`,
+    );
+    return 2;
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), "uplinkd-bench-"));
+  let results = readBefore();
+  let exitCode = 0;
+  try {
+    for (const name of names) {
+      process.stdout.write(`${name}\n`);
+      const file = path.join(folder, `${name}.json`);
+      if (name === LOCAL) measureHere(file);
+      else {
+        const outcome = await bootLab({
+          kernel,
+          command: [
+            "node",
+            "bench/lab/inside.ts",
+            `/lab/results/${name}.json`,
+            ...(GROUPS[name] ?? []),
+          ],
+          results: folder,
+          limitSeconds: LIMIT_SECONDS,
+        });
+        if (outcome.kind === "broken") exitCode = reportBroken(outcome);
+        else if (outcome.exitCode !== 0) exitCode = 1;
+      }
+      if (existsSync(file))
+        results = { ...results, ...(JSON.parse(readFileSync(file, "utf8")) as Results) };
+      const report: Report = { machine: describeMachine(), kernel, results };
+      writeFileSync(values.out, `${JSON.stringify(report, null, 1)}\n`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  process.stdout.write(tableOf(Object.values(results).flat()));
+  return exitCode;
+}
+
+/** In a network namespace of its own, whose loopback interface is taken down. */
+function measureHere(file: string): void {
+  const program = path.join(import.meta.dirname, "reaction.ts");
+  execFileSync("unshare", ["--net", process.execPath, program, file], { stdio: "inherit" });
+  const results = JSON.parse(readFileSync(file, "utf8")) as Results;
+  writeFileSync(file, JSON.stringify({ ...results, machine: [speed("on the machine itself")] }));
+}
+
+function readBefore(): Results {
+  if (!existsSync(values.out)) return {};
+  return (JSON.parse(readFileSync(values.out, "utf8")) as Report).results;
+}
+
+function describeMachine(): string {
+  const [first, ...others] = cpus();
+  return `${others.length + 1} x ${first?.model ?? "unknown"}`;
+}
+
+function tableOf(results: readonly Result[]): string {
+  const rows = results.map(({ what, unit, median, min, max, goal, met }) => [
+    what,
+    `${median}`,
+    `${min}`,
+    `${max}`,
+    unit,
+    goal === null ? "" : `${met === true ? "met" : "MISSED"}: ${goal}`,
+  ]);
+  const all = [["", "median", "min", "max", "", "goal"], ...rows];
+  const widths = (all[0] ?? []).map((_, column) =>
+    Math.max(...all.map((row) => row[column]?.length ?? 0)),
+  );
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) =>
+        column >= 1 && column <= 3
+          ? cell.padStart(widths[column] ?? 0)
+          : cell.padEnd(widths[column] ?? 0),
+      )
+      .join("  ")
+      .trimEnd(),
+  );
+  return `${lines.join("\n")}\n`;
+}

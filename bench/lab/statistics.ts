@@ -1,0 +1,83 @@
+/** What it costs to watch a thousand vNICs, and what a daemon costs that has nothing to do. */
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { diffKernel } from "../../src/diff/diff.ts";
+import { loadKey, NO_LOADS, observeLoads } from "../../src/observe/demand.ts";
+import { resetToBare } from "../../test/lab/bare.ts";
+import { startDaemon } from "../../test/lab/daemon.ts";
+import { labConfig, startGuest } from "../../test/lab/guests.ts";
+import { buildHost, uplinkNames } from "../../test/lab/host.ts";
+import { clearKernel, fleetPlan } from "./fleet.ts";
+import { refuseNone, withKernel } from "./open-kernel.ts";
+import { type Benchmark, type Result, resultOf } from "./result.ts";
+import { speed } from "./speed.ts";
+
+const VNICS = 1000;
+const SAMPLES = 25;
+const SAMPLE_MS = 1000;
+const WINDOW_MS = 10_000;
+/** Samples until the compiler has taken notice. */
+const WARM = 5;
+const IDLE_MS = 30_000;
+/** USER_HZ, which /proc counts in on every platform that we support. */
+const TICKS_PER_SECOND = 100;
+
+export const statistics: Benchmark = {
+  name: "statistics",
+  run: async () => {
+    await resetToBare();
+    await buildHost();
+    return [...(await measureSampling()), await measureIdle(), speed("in the lab")];
+  },
+};
+
+/** The daemon's own sampling (ControlLoop.sample), once a second. */
+async function measureSampling(): Promise<readonly Result[]> {
+  clearKernel();
+  const teams = [{ bond: "bond0", ports: uplinkNames() }];
+  return withKernel(async (kernel) => {
+    const { kernel: wanted } = fleetPlan(kernel.readLinks(), { vnics: VNICS });
+    refuseNone(await kernel.apply(diffKernel(new Map(), wanted)));
+    let loads = NO_LOADS;
+    const [all, user]: [number[], number[]] = [[], []];
+    for (let count = 0; count < WARM + SAMPLES; count += 1) {
+      await sleep(SAMPLE_MS);
+      const before = process.cpuUsage();
+      kernel.readLinks();
+      const counters = kernel.readCounters(teams);
+      const keyOf = ({ minor }: { readonly minor: number }) => loadKey("bond0", minor);
+      loads = observeLoads(loads, counters, keyOf, WINDOW_MS, performance.now());
+      const used = process.cpuUsage(before);
+      if (loads.loads.size < VNICS)
+        throw new Error(`only ${loads.loads.size} classes were counted`);
+      if (count < WARM) continue;
+      all.push((used.user + used.system) / 1000);
+      user.push(used.user / 1000);
+    }
+    const what = `a sample of ${VNICS} vNICs on ${uplinkNames().length} uplinks, in the lab`;
+    return [
+      resultOf(`${what}: processor time`, "ms", all),
+      resultOf(`${what}: of it in user space`, "ms", user),
+    ];
+  });
+}
+
+/** A daemon with one vNIC and nothing to do, over time. */
+async function measureIdle(): Promise<Result> {
+  await resetToBare();
+  await buildHost();
+  const daemon = await startDaemon({ config: labConfig() });
+  startGuest(1, "quiet", "");
+  await sleep(5000);
+  const ticks = () => {
+    const stat = readFileSync(`/proc/${daemon.pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // utime and stime are fields 14 and 15 of proc(5), of which two stand before the bracket.
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  const before = ticks();
+  await sleep(IDLE_MS);
+  const share = ((ticks() - before) / TICKS_PER_SECOND / (IDLE_MS / 1000)) * 100;
+  await daemon.kill();
+  return resultOf("an idle daemon, in the lab", "% of a core", [share]);
+}
