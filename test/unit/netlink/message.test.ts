@@ -36,6 +36,17 @@ describe("netlink messages", () => {
     assert.equal(attributes.u32(99), null);
   });
 
+  it("read text up to the first NUL, ASCII or not", () => {
+    const texts = ["nic0", "", "büro\0rest", "ascii\0rest"].map((text) => Buffer.from(text));
+    const builder = new MessageBuilder(16, 0);
+    for (const [index, bytes] of texts.entries()) builder.attribute(index + 1, bytes);
+    const attributes = Attributes.parse("test", messageOfBytes(builder.finish()).body);
+    assert.deepEqual(
+      texts.map((_, index) => attributes.text(index + 1)),
+      ["nic0", "", "büro", "ascii"],
+    );
+  });
+
   it("grow beyond the first buffer", () => {
     const value = new Uint8Array(5000).fill(7);
     const message = messageOfBytes(new MessageBuilder(16, 0).attribute(1, value).u8(2, 3).finish());
