@@ -39,8 +39,10 @@ export interface CompiledSteps {
  * where its parent is gone, ENODEV for the device. Gone is what was wanted.
  */
 const ABSENT = [ENOENT, EINVAL, ENODEV];
-/** Steps between two turns of the event loop: 128 class creations hold it for about 15 ms. */
-const STEPS_PER_TURN = 128;
+/** Steps of one send: with 128, creating classes holds the thread for about 15 ms. */
+const STEPS_PER_SEND = 128;
+/** The event loop gets its turn between two sends once it has been held this long; changes are far faster. */
+const HOLD_MS = 10;
 /**
  * A deleted filter lets go of its shared action only after an RCU grace period (fl_destroy_filter_work); until then
  * the action's deletion is refused with EPERM. Seen: gone within 50 ms; 1 s is plenty.
@@ -171,9 +173,13 @@ async function sendSteps(
   ifindexOf: IfindexOf,
 ): Promise<NetlinkError[]> {
   const errors: NetlinkError[] = [];
-  for (let start = 0; start < steps.length; start += STEPS_PER_TURN) {
-    if (start > 0) await nextTurn();
-    const requests = encodeSteps(steps.slice(start, start + STEPS_PER_TURN), ifindexOf);
+  let heldFromMs = performance.now();
+  for (let start = 0; start < steps.length; start += STEPS_PER_SEND) {
+    if (performance.now() - heldFromMs > HOLD_MS) {
+      await nextTurn();
+      heldFromMs = performance.now();
+    }
+    const requests = encodeSteps(steps.slice(start, start + STEPS_PER_SEND), ifindexOf);
     errors.push(...socket.send(requests));
   }
   return errors;
