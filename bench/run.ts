@@ -1,0 +1,35 @@
+/** `npm run bench [-- --only NAME,... --json FILE]`: runs the benchmarks and tells their figures. */
+import { writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { parseArgs } from "node:util";
+import { plan } from "./plan.ts";
+import { type Benchmark, formatResults, type Result } from "./result.ts";
+
+const BENCHMARKS: readonly Benchmark[] = [plan];
+
+const { values } = parseArgs({
+  options: { only: { type: "string" }, json: { type: "string" } },
+});
+const names = BENCHMARKS.map((benchmark) => benchmark.name);
+const wanted = values.only?.split(",") ?? names;
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) {
+  console.error(`bench: no benchmark ${unknown.join(", ")}; there are ${names.join(", ")}`);
+  process.exit(2);
+}
+const all: (Result & { readonly benchmark: string })[] = [];
+for (const benchmark of BENCHMARKS.filter(({ name }) => wanted.includes(name))) {
+  const results = await benchmark.run();
+  console.log(`${benchmark.name}\n${formatResults(results)}\n`);
+  all.push(...results.map((result) => ({ benchmark: benchmark.name, ...result })));
+}
+if (values.json !== undefined) {
+  const machine = {
+    node: process.version,
+    kernel: release(),
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+  };
+  writeFileSync(values.json, `${JSON.stringify({ machine, results: all }, null, 1)}\n`);
+}
+if (all.some((result) => result.met === false)) process.exitCode = 1;
