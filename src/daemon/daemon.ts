@@ -181,7 +181,14 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       ),
   });
   const whatIf = new WhatIf(loop);
-  const operator = new Operator({ journal, registry, log, now: Date.now, loop, enforce: runNow });
+  const operator = new Operator({
+    journal,
+    registry,
+    log,
+    now: Date.now,
+    loop,
+    enforce: () => scheduler.runNow(),
+  });
   const handlers = {
     status: async () => {
       const run = loop.last ?? (await loop.run());

@@ -69,6 +69,7 @@ export function seededWorld(seed: number): World {
       admission: { mode: "off", survive: 0 },
       annotations: "lenient",
       caps: [],
+      owners: [],
       maxPauseMs: 600_000,
       resyncMs: 60_000,
     },
@@ -104,6 +105,7 @@ function teamOf(dice: Dice, index: number): TeamState {
     },
     floorBitsPerSecond: pick(dice, [0, 64_000, 1e6, 100e6]),
     holdDownMs: 30_000,
+    holdDownMaxMs: 600_000,
     bondUpdelayMs: pick(dice, [null, 30_050]),
     loadWindowMs: 10_000,
   };
@@ -151,11 +153,12 @@ function uplinkOf(dice: Dice, team: number, at: number, healthy: boolean): Uplin
     bondUp: !lost,
     inBond: dice() >= 0.03,
     healthy: fate < 0.2 || fate >= 0.24,
-    drained: fate >= 0.24 && fate < 0.3,
+    drainedAtMs: fate >= 0.24 && fate < 0.3 ? NOW - 20_000 : null,
     queueId: dice() < 0.8 ? at + 1 : 0,
     txQueues: pick(dice, [1, 4]),
     lostAtMs: lost || back ? NOW - 20_000 : null,
     returnedAtMs: back ? NOW - 1000 : null,
+    holdDownMs: 30_000,
   };
 }
 
