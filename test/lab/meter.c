@@ -15,10 +15,13 @@
  *   meter watch INTERFACE DURATION_MS
  *       Counts the frames that an interface takes in, those that carry its own address as source, and those
  *       that came twice within 50 ms.
+ *   meter frames INTERFACE COUNT HEX
+ *       Sends a frame, whole as given, so many times out of an interface, as a daemon of a link protocol does.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -394,12 +397,40 @@ static int watch(char **args) {
   return 0;
 }
 
+/* ---- frames ---- */
+
+static int frames(char **args) {
+  static unsigned char frame[1514];
+  struct sockaddr_ll address;
+  int length = 0, sent = 0;
+  for (const char *digits = args[2]; digits[0] && digits[1] && length < (int)sizeof frame; digits += 2) {
+    unsigned int byte;
+    if (sscanf(digits, "%2x", &byte) != 1) die("frame");
+    frame[length++] = byte;
+  }
+  int fd = socket(AF_PACKET, SOCK_RAW, 0);
+  if (fd < 0) die("socket");
+  memset(&address, 0, sizeof address);
+  address.sll_family = AF_PACKET;
+  address.sll_ifindex = if_nametoindex(args[0]);
+  /* What is no type is a length: LLC, by the name that the kernel and spanning tree daemons give it. */
+  int type = frame[12] << 8 | frame[13];
+  address.sll_protocol = htons(type < ETH_P_802_3_MIN ? ETH_P_802_2 : type);
+  for (int number = 0; number < atoi(args[1]); number++) {
+    if (sendto(fd, frame, length, 0, (struct sockaddr *)&address, sizeof address) < 0) die("sendto");
+    sent++;
+  }
+  printf("{\"sent\":%d}\n", sent);
+  return 0;
+}
+
 int main(int count, char **args) {
   static const struct {
     const char *name;
     int arguments;
     int (*run)(char **);
-  } modes[] = {{"pace", 7, pace}, {"flood", 6, flood}, {"sink", 3, sink}, {"stream", 4, stream}, {"watch", 2, watch}};
+  } modes[] = {{"pace", 7, pace}, {"flood", 6, flood}, {"sink", 3, sink}, {"stream", 4, stream}, {"watch", 2, watch},
+               {"frames", 3, frames}};
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = end;
@@ -407,6 +438,6 @@ int main(int count, char **args) {
   sigaction(SIGINT, &action, NULL);
   for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)
     if (count - 2 == modes[i].arguments && strcmp(args[1], modes[i].name) == 0) return modes[i].run(args + 2);
-  fprintf(stderr, "meter: pace, flood, sink, stream or watch; their arguments are in meter.c\n");
+  fprintf(stderr, "meter: pace, flood, sink, stream, watch or frames; their arguments are in meter.c\n");
   return 2;
 }

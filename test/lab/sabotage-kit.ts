@@ -26,7 +26,6 @@ const SABOTAGES = {
   "reflection filters gone": () => deleteOnPorts("ingress", [7575]),
   "redirect filters gone": () => deleteOnPorts("ingress", [7576]),
   "control filters gone": () => deleteOnPorts("egress", [7577, 7578, 7579]),
-  "queue reset gone": () => deleteOnPorts("egress", [7580]),
   /** vNICs then go by the bond's own choice, the active port. */
   "pins gone": () =>
     tc(
