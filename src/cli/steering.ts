@@ -51,14 +51,18 @@ function renderHold({ domain, held }: HoldAnswer): string[] {
   return [held ? `${domain} is held: shaped, never paused` : `${domain} is not held`];
 }
 
-function renderDrain({ uplink, drained, carries, reasons }: DrainAnswer): string[] {
+function renderDrain(answer: DrainAnswer): string[] {
+  const notes = [...answer.reasons, ...answer.problems];
+  return [`${answer.uplink} ${drainState(answer)}`, ...notes.map((note) => `  ${note}`)];
+}
+
+function drainState({ drained, carries, problems }: DrainAnswer): string {
   const senders = carries.length === 0 ? "no domain" : carries.join(", ");
-  const state = drained
-    ? carries.length === 0
-      ? "is drained: its cable may be pulled"
-      : `is drained, but there is no other for: ${senders}`
-    : `is in service; by it sends ${senders}`;
-  return [`${uplink} ${state}`, ...reasons.map((reason) => `  ${reason}`)];
+  if (!drained) return `is in service; by it sends ${senders}`;
+  if (carries.length > 0) return `is drained, but there is no other for: ${senders}`;
+  return problems.length > 0
+    ? "is drained, but not everything has moved: leave its cable in"
+    : "is drained: its cable may be pulled";
 }
 
 const HOLD_HELP = `

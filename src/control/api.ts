@@ -65,10 +65,12 @@ export interface HoldAnswer {
 export interface DrainAnswer {
   readonly uplink: string;
   readonly drained: boolean;
-  /** Domains that send by it; empty when its cable may be pulled. */
+  /** Domains that send by it. */
   readonly carries: readonly string[];
   /** What breaks by a drain that was forced. */
   readonly reasons: readonly string[];
+  /** What the kernel doesn't hold yet as planned; only without any may the cable be pulled. */
+  readonly problems: readonly string[];
 }
 
 /** The body of every answer that isn't 2xx. */

@@ -15,7 +15,7 @@ export interface OperatorOptions {
   readonly registry: Pick<Registry, "findByName">;
   readonly log: EventLog;
   readonly now: () => number;
-  readonly loop: Pick<ControlLoop, "imagine" | "mode" | "last">;
+  readonly loop: Pick<ControlLoop, "drift" | "imagine" | "last" | "mode">;
   /** Puts it in force: a run of the loop with what follows from it. */
   readonly enforce: () => Promise<void>;
 }
@@ -87,6 +87,8 @@ export class Operator {
       uplink,
     });
     await enforce();
+    // Another look tells whether bonding has moved its active port.
+    await enforce();
     return this.#describe(uplink, reasons);
   }
 
@@ -104,9 +106,15 @@ export class Operator {
 
   #describe(uplink: string, reasons: readonly string[]): DrainAnswer {
     const { journal, loop } = this.#options;
+    const drained = journal.contents.drains.some((drain) => drain.uplink === uplink);
+    const isActive = loop.last?.world.teams.some(({ bond }) => bond?.activePort === uplink);
     return {
       uplink,
-      drained: journal.contents.drains.some((drain) => drain.uplink === uplink),
+      drained,
+      problems: [
+        ...(drained && isActive ? ["it is still the bond's active port"] : []),
+        ...loop.drift.map(({ object, message }) => `${object}: ${message}`),
+      ],
       carries: loop.last === null ? [] : carriedBy(uplink, loop.last),
       reasons,
     };

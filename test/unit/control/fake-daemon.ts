@@ -173,11 +173,11 @@ export class FakeDaemon implements ControlHandlers {
   async drain(uplink: string, force: boolean): Promise<DrainAnswer> {
     const reasons = ["domain web1 52:54:00:00:00:01 would keep 0bit of its reservation of 500mbit"];
     if (!force) throw new ConflictError(`uplink ${uplink}`, `not drained: ${reasons[0]}`);
-    return { uplink, drained: true, carries: [], reasons };
+    return { uplink, drained: true, carries: [], reasons, problems: [] };
   }
 
   async undrain(uplink: string): Promise<DrainAnswer> {
-    return { uplink, drained: false, carries: ["web1"], reasons: [] };
+    return { uplink, drained: false, carries: ["web1"], reasons: [], problems: [] };
   }
 
   events(sinceSequence: number) {

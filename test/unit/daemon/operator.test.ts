@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Journal } from "../../../src/daemon/journal.ts";
 import { Operator } from "../../../src/daemon/operator.ts";
 import { ConflictError, StateError } from "../../../src/model/errors.ts";
+import type { Drift } from "../../../src/model/status.ts";
 import type { World } from "../../../src/model/world.ts";
 import { buildWorld, GBIT, NOW } from "../world.ts";
 import { fakeLog } from "./fake.ts";
@@ -17,10 +18,12 @@ describe("an operator's wishes", () => {
   let journal: Journal;
   let world: World | null;
   let runs: number;
+  let drift: readonly Drift[] = [];
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "uplinkd-operator-"));
     runs = 0;
+    drift = [];
     world = worldReserving(4);
     start();
   });
@@ -33,7 +36,7 @@ describe("an operator's wishes", () => {
       registry: { findByName: (name) => (name === "a" ? "uuid-a" : null) },
       log: fakeLog().log,
       now: () => NOW,
-      loop: { imagine: () => world, mode, last: null },
+      loop: { imagine: () => world, mode, last: null, drift },
       enforce: async () => {
         runs += 1;
       },
@@ -51,13 +54,19 @@ describe("an operator's wishes", () => {
   });
 
   it("drain an uplink once, over restarts, until undrained", async () => {
-    const answer = { uplink: "eno2", drained: true, carries: [], reasons: [] };
+    const answer = { uplink: "eno2", drained: true, carries: [], reasons: [], problems: [] };
     assert.deepEqual(await operator.drain("eno2", false), answer);
     await operator.drain("eno2", false);
     start();
-    assert.deepEqual([journal.contents.drains, runs], [[{ uplink: "eno2", sinceMs: NOW }], 1]);
+    assert.deepEqual([journal.contents.drains, runs], [[{ uplink: "eno2", sinceMs: NOW }], 2]);
     assert.equal((await operator.undrain("eno2")).drained, false);
     assert.deepEqual(journal.contents.drains, []);
+  });
+
+  it("aren't called done while the kernel holds something else than was planned", async () => {
+    drift = [{ object: "uplink-action 1", op: "change", sinceMs: NOW, message: "refused" }];
+    start();
+    assert.deepEqual((await operator.drain("eno2", false)).problems, ["uplink-action 1: refused"]);
   });
 
   it("don't drain what would break reservations, unless forced, and say what breaks", async () => {
