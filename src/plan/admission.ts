@@ -44,16 +44,14 @@ export function judgeAdmission(world: World, name: string, survive: 0 | 1): read
         ),
     );
     if (!reserves || refuse(team, false) !== null) return [];
-    const whole = mended(team);
-    const usable = judgeUplinks(whole, world.nowMs).filter((entry) => entry.usable);
-    const cases = [
-      { without: null, ask: (members: readonly Member[]) => reckon(world, team, members) },
-      ...(survive === 0 ? [] : usable).map(({ uplink }) => ({
-        without: uplink.name,
-        ask: (members: readonly Member[]) => reckonAfterLoss(world, whole, members, uplink.name),
-      })),
-    ];
-    const found = cases.flatMap(({ without, ask }) => shortfalls(world, team, name, without, ask));
+    const members = membersOf(world, team);
+    const parties: Parties = {
+      name,
+      all: members,
+      others: members.filter(({ domain }) => domain.name !== name),
+    };
+    const found = shortfalls(parties, null, (present) => reckon(world, team, present));
+    if (survive === 1) found.push(...lossShortfalls(world, mended(team), parties));
     return [
       ...found.filter(({ domain }) => domain === name),
       ...found.filter(({ domain }) => domain !== name),
@@ -78,23 +76,52 @@ export function describeShortfall(shortfall: Shortfall, starting: string): strin
   return `${when}${mac}'s reservation of ${reservation} does not fit: ${room}`;
 }
 
+/** The vNICs of a team with and without the domain that starts. */
+interface Parties {
+  /** The domain that starts. */
+  readonly name: string;
+  readonly all: readonly Member[];
+  readonly others: readonly Member[];
+}
+
+/** @param whole the team with nothing lost */
+function lossShortfalls(world: World, whole: TeamState, parties: Parties): Shortfall[] {
+  const usable = judgeUplinks(whole, world.nowMs).filter((entry) => entry.usable);
+  // Where everybody is before the loss; the same whichever uplink is lost.
+  const placements = new Map<readonly Member[], readonly Member[]>();
+  const settle = (members: readonly Member[]) => {
+    const known = placements.get(members) ?? settled(reckon(world, whole, members).placed);
+    placements.set(members, known);
+    return known;
+  };
+  return usable.flatMap(({ uplink }) => {
+    const { name } = whole.config;
+    const [degraded] = withLoss({ ...world, teams: [whole], domains: [] }, name, [
+      uplink.name,
+    ]).teams;
+    return shortfalls(parties, uplink.name, (members) =>
+      reckon(world, degraded ?? whole, settle(members)),
+    );
+  });
+}
+
 function shortfalls(
-  world: World,
-  team: TeamState,
-  name: string,
+  { name, all, others }: Parties,
   without: string | null,
   ask: (members: readonly Member[]) => Reckoning,
 ): Shortfall[] {
-  const members = membersOf(world, team);
-  const after = ask(members);
+  const after = ask(all);
   if (after.rooms.length === 0 && without === null) return [];
-  const before = ask(members.filter(({ domain }) => domain.name !== name));
+  let before: Reckoning | null = null;
   return after.placed.flatMap(({ domain, vnic, via }) => {
     const { reservationBitsPerSecond } = vnic.policy.bandwidth;
     const gets = after.rates.get(vnic.mac) ?? 0;
     if (!isShort(reservationBitsPerSecond, gets)) return [];
-    // Who lacked as much before isn't hurt by this start.
-    if (domain.name !== name && !isShort(before.rates.get(vnic.mac) ?? 0, gets)) return [];
+    if (domain.name !== name) {
+      // Who lacked as much before isn't hurt by this start.
+      before ??= ask(others);
+      if (!isShort(before.rates.get(vnic.mac) ?? 0, gets)) return [];
+    }
     const left = after.rooms.map(({ uplink, capacityBitsPerSecond, reservedBitsPerSecond }) => ({
       uplink,
       capacityBitsPerSecond,
@@ -116,20 +143,6 @@ function shortfalls(
       },
     ];
   });
-}
-
-/** @param team whole */
-function reckonAfterLoss(
-  world: World,
-  team: TeamState,
-  present: readonly Member[],
-  lost: string,
-): Reckoning {
-  const members = settled(reckon(world, team, present).placed);
-  const [degraded] = withLoss({ ...world, teams: [team], domains: [] }, team.config.name, [
-    lost,
-  ]).teams;
-  return reckon(world, degraded ?? team, members);
 }
 
 /** The team with nothing lost, drained or waiting; what is no port of the bond stays out. */

@@ -7,19 +7,18 @@ import { buildHost, readClassCounts, setActivePort } from "../../host.ts";
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { outside } from "../../switch.ts";
-import { Flood, Sink } from "../../traffic.ts";
+import { Flood, measureClassRates, Sink } from "../../traffic.ts";
 import { allAtHome, quickConfig } from "./reached.ts";
 
 const HIGH_WANTS = 8e6;
 const LOW_WANTS = 4e6;
 const FRAME_BYTES = 1000;
-const PAYLOAD_BYTES = FRAME_BYTES - 42;
-const SPAN_MS = 1500;
+const SPAN_MS = 2000;
 /** What waits in queues is over, and the prepared messages are sent. */
 const SETTLE_MS = 300;
 
 interface Seen {
-  /** Layer 2 bits per second that arrived outside. */
+  /** Layer 2 bits per second that left by their classes, on both uplinks. */
   readonly high: number;
   readonly low: number;
   /** Frames that the low one's class on nic0 discarded meanwhile, as the kernel counts. */
@@ -53,17 +52,21 @@ describe("a policy that discards", () => {
     "claim 30: has the low priority's data discarded and counted while its NIC is away, the high one's untouched, daemon or not",
     { sabotage: ["standby classes gone"], timeoutMs: 90_000 },
     async (strike) => {
-      const { classId } = await whereIs(daemon, low);
+      const ids = {
+        high: (await whereIs(daemon, high)).classId,
+        low: (await whereIs(daemon, low)).classId,
+      };
+      const sinks = [5100, 5101].map((port) => new Sink(outside, { port }));
       const floods = [
         new Flood({ from: high, to: outside, bitsPerSecond: HIGH_WANTS, port: 5100 }),
         new Flood({ from: low, to: outside, bitsPerSecond: LOW_WANTS, port: 5101 }),
       ];
       await sleep(500);
-      assertBoth(await look(classId), "both NICs");
+      assertBoth(await look(ids), "both NICs");
       for (const when of ["nic1 away", "nic1 away, no daemon"]) {
         await pull(1);
         await sleep(SETTLE_MS);
-        const seen = await look(classId);
+        const seen = await look(ids);
         console.log(`      ${when}: ${JSON.stringify(seen)}`);
         assert.equal(seen.low, 0, `${when}: the low one's data is discarded`);
         const sent = (LOW_WANTS * SPAN_MS) / 8000 / FRAME_BYTES;
@@ -72,27 +75,30 @@ describe("a policy that discards", () => {
         await plug(1);
         if (when === "nic1 away") {
           await allAtHome(daemon, [high, low]);
-          assertBoth(await look(classId), "nic1 back");
+          assertBoth(await look(ids), "nic1 back");
           await daemon.kill();
           strike(null);
         }
       }
       for (const flood of floods) await flood.stop();
+      const [arrivedHigh = 0, arrivedLow = 0] = (
+        await Promise.all(sinks.map((sink) => sink.stop()))
+      ).map(({ datagrams }) => datagrams);
+      console.log(`      ${JSON.stringify({ arrivedHigh, arrivedLow })}`);
+      assert.ok(arrivedLow > 0 && arrivedHigh > arrivedLow, "what left has arrived");
     },
   );
 });
 
-/** Looks for a moment at what arrives, and at what is discarded. */
-async function look(classId: string): Promise<Seen> {
-  const discardedBefore = readClassCounts("nic0").get(classId)?.drops ?? 0;
-  const sinks = [5100, 5101].map((port) => new Sink(outside, { port }));
-  await sleep(SPAN_MS);
-  const reports = await Promise.all(sinks.map((sink) => sink.stop()));
-  const [high = 0, low = 0] = reports.map(({ bytes, elapsedMs }) =>
-    Math.round(((bytes / PAYLOAD_BYTES) * FRAME_BYTES * 8000) / elapsedMs),
-  );
-  const discarded = (readClassCounts("nic0").get(classId)?.drops ?? 0) - discardedBefore;
-  return { high, low, discarded };
+/** Looks for a moment at what leaves, and at what is discarded. */
+async function look(ids: { readonly high: string; readonly low: string }): Promise<Seen> {
+  const uplinks = ["nic0", "nic1"];
+  const discardedBefore = readClassCounts("nic0").get(ids.low)?.drops ?? 0;
+  const rates = await measureClassRates(uplinks, SPAN_MS);
+  const discarded = (readClassCounts("nic0").get(ids.low)?.drops ?? 0) - discardedBefore;
+  const sent = (classId: string) =>
+    uplinks.reduce((sum, uplink) => sum + (rates.get(uplink)?.get(classId) ?? 0), 0);
+  return { high: Math.round(sent(ids.high)), low: Math.round(sent(ids.low)), discarded };
 }
 
 function assertBoth({ high, low }: Seen, when: string): void {
