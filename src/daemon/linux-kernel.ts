@@ -129,6 +129,7 @@ function toState(link: Link): LinkState {
     ifindex: link.ifindex,
     adminUp: link.adminUp,
     carrier: link.carrier,
+    carrierDowns: link.carrierDownCount,
     mac: link.address,
     masterIfindex: link.masterIfindex === 0 ? null : link.masterIfindex,
     kind: link.kind === "" ? null : link.kind,

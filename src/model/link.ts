@@ -8,6 +8,8 @@ export interface LinkState {
   readonly adminUp: boolean;
   /** IFLA_CARRIER and IFF_LOWER_UP. */
   readonly carrier: boolean;
+  /** How often it lost its carrier since it was made: a loss between two looks shows here only. */
+  readonly carrierDowns: number;
   readonly mac: Mac | null;
   /** The bridge or bond that it belongs to. */
   readonly masterIfindex: number | null;

@@ -10,6 +10,8 @@ export interface UplinkMemory {
   readonly returnedAtMs: number | null;
   /** How often it was lost again soon after a return, in a row. */
   readonly flaps: number;
+  /** As the kernel counts, at the last look. */
+  readonly carrierDowns: number;
 }
 
 export type UplinkMemories = ReadonlyMap<string, UplinkMemory>;
@@ -49,18 +51,30 @@ export function observeUplinks(
   for (const name of uplinks) {
     const link = links.get(name);
     const ready = link?.adminUp === true && link.carrier && link.port !== null;
-    const before = memories.get(name);
-    if (before === undefined) {
-      next.set(name, { ready, lostAtMs: ready ? null : nowMs, returnedAtMs: null, flaps: 0 });
-    } else if (before.ready === ready) {
-      next.set(name, before);
-    } else if (ready) {
-      changes.push({ uplink: name, change: "returned", reason: returnReason(before, holdDown) });
-      next.set(name, { ...before, ready, returnedAtMs: nowMs });
-    } else {
-      changes.push({ uplink: name, change: "lost", reason: lossReason(link) });
-      next.set(name, { ready, returnedAtMs: null, ...outageOf(before, holdDown, nowMs) });
+    const carrierDowns = link?.carrierDowns ?? 0;
+    let memory = memories.get(name) ?? {
+      ready,
+      lostAtMs: ready ? null : nowMs,
+      returnedAtMs: null,
+      flaps: 0,
+      carrierDowns,
+    };
+    const wasBriefly = memory.ready && ready && carrierDowns > memory.carrierDowns;
+    if (memory.ready && (!ready || wasBriefly)) {
+      const reason = wasBriefly ? "no carrier for a moment" : lossReason(link);
+      changes.push({ uplink: name, change: "lost", reason });
+      memory = {
+        ...memory,
+        ready: false,
+        returnedAtMs: null,
+        ...outageOf(memory, holdDown, nowMs),
+      };
     }
+    if (!memory.ready && ready) {
+      changes.push({ uplink: name, change: "returned", reason: returnReason(memory, holdDown) });
+      memory = { ...memory, ready, returnedAtMs: nowMs };
+    }
+    next.set(name, { ...memory, carrierDowns });
   }
   return { memories: next, changes };
 }

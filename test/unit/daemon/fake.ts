@@ -129,6 +129,7 @@ function hostLinks(): LinkState[] {
     ifindex,
     adminUp: true,
     carrier: true,
+    carrierDowns: 0,
     mac: parseMac(`52:55:00:00:00:0${ifindex}`),
     masterIfindex: 9,
     kind: null,

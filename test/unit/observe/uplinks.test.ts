@@ -10,11 +10,12 @@ import {
 
 const CONFIG: HoldDown = { holdDownMs: 30_000, holdDownMaxMs: 600_000 };
 
-const link = (carrier: boolean): LinkState => ({
+const link = (carrier: boolean, carrierDowns = 0): LinkState => ({
   name: "eno1",
   ifindex: 2,
   adminUp: true,
   carrier,
+  carrierDowns,
   mac: null,
   masterIfindex: 9,
   kind: null,
@@ -85,6 +86,27 @@ describe("an uplink's memory", () => {
     assert.equal(play([[0, true], ...flaps, ...again]).holds.at(-1), 30);
     const sooner = again.map(([second, carrier]) => [second - 1, carrier] as const);
     assert.equal(play([[0, true], ...flaps, ...sooner]).holds.at(-1), 240);
+  });
+
+  it("sees a loss between two looks by the kernel's count", () => {
+    const look = (memories: UplinkMemories, carrierDowns: number, nowMs: number) =>
+      observeUplinks(
+        memories,
+        new Map([["eno1", link(true, carrierDowns)]]),
+        ["eno1"],
+        CONFIG,
+        nowMs,
+      );
+    const first = look(new Map(), 7, 0);
+    assert.deepEqual([first.changes, first.memories.get("eno1")?.returnedAtMs], [[], null]);
+    const calm = look(first.memories, 7, 1000);
+    const blip = look(calm.memories, 8, 2000);
+    assert.deepEqual(
+      blip.changes.map(({ change, reason }) => `${change}: ${reason}`),
+      ["lost: no carrier for a moment", "returned: carrier is back"],
+    );
+    const again = look(blip.memories, 12, 3000).memories.get("eno1");
+    assert.deepEqual([again?.lostAtMs, again?.returnedAtMs, again?.flaps], [2000, 3000, 1]);
   });
 
   it("damps without a hold-down, too, and not at all where the bound is the hold-down", () => {
