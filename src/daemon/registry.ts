@@ -88,19 +88,25 @@ export class Registry {
   list(pauses: readonly PauseRecord[], holds: readonly string[]): KnownDomain[] {
     return [...this.#entries].map(([uuid, entry]) => ({
       ...entry,
+      definition: { ...entry.definition, owner: this.#ownerOf(entry.definition) },
       held: holds.includes(entry.definition.name),
       pausedByUs: pauses.find((pause) => pause.uuid === uuid) ?? null,
       exempt: this.#exempt.get(uuid) ?? null,
     }));
   }
 
+  /** What its metadata says wins over the configuration's patterns. */
+  #ownerOf({ name, owner }: DomainDefinition): string | null {
+    const stated = this.#config.owners.find(({ domain }) => matchesGlob(domain, name));
+    return owner ?? stated?.manager ?? null;
+  }
+
   #put(uuid: string, definition: DomainDefinition, phase: DomainPhase): { refusal: string | null } {
     const bounded = { ...definition, vnics: definition.vnics.slice(0, MAX_VNICS_PER_DOMAIN) };
     const match = matchPolicies(bounded, this.#policies, this.#config);
     // matchPolicies repeats the definition's own problems.
-    const stated = this.#config.owners.find(({ domain }) => matchesGlob(domain, definition.name));
     this.#entries.set(uuid, {
-      definition: { ...bounded, owner: definition.owner ?? stated?.manager ?? null, problems: [] },
+      definition: { ...bounded, problems: [] },
       phase,
       policies: match.policies,
       problems: match.problems,

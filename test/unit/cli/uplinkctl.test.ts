@@ -331,7 +331,16 @@ describe("uplinkctl", function () {
   });
 
   it("has help with an example for every command", async () => {
-    for (const args of ["status", "explain", "events", "release", "policy check", "config show"]) {
+    for (const args of [
+      "status",
+      "explain",
+      "events",
+      "simulate",
+      "drain",
+      "release",
+      "policy check",
+      "config show",
+    ]) {
       const { code, stdout } = await run([...args.split(" "), "--help"]);
       assert.equal(code, 0);
       assert.match(stdout, new RegExp(`Examples?:\\n {2}uplinkctl ${args}`));

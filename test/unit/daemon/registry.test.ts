@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { Registry } from "../../../src/daemon/registry.ts";
+import type { DomainDefinition } from "../../../src/model/domain.ts";
+import { buildConfig } from "../../../src/policy/config.ts";
+
+describe("the registry of domains", () => {
+  it("knows whose a domain is by its metadata, else by the patterns of the configuration", () => {
+    const config = buildConfig([
+      {
+        owners: [
+          { domain: "ha-*", manager: "pacemaker" },
+          { domain: "*", manager: "somebody" },
+        ],
+      },
+    ]);
+    const registry = new Registry(config, new Map());
+    const put = (name: string, owner: string | null) =>
+      registry.put(
+        {
+          name,
+          uuid: name,
+          vnics: [],
+          annotation: null,
+          owner,
+          problems: [],
+        } satisfies DomainDefinition,
+        "running",
+      );
+    put("ha-db", null);
+    put("ha-web", "nova");
+    put("other", null);
+    const owners = () => registry.list([], []).map(({ definition }) => definition.owner);
+    assert.deepEqual(owners(), ["pacemaker", "nova", "somebody"]);
+    registry.reload(buildConfig([]), new Map());
+    assert.deepEqual(owners(), [null, "nova", null]);
+  });
+});
