@@ -45,7 +45,8 @@ describe("an uplink that is drained", () => {
     const sentMeanwhile = (readClassCounts("nic1").get(classId)?.packets ?? 0) - sentBefore;
     await pull(1);
     await sleep(700);
-    const { there, back } = await talk.finish();
+    // Whether anything is lost matters here, not when: a machine that is busy makes the senders late.
+    const { there, back } = await talk.finish(2000);
     console.log(
       `      ${JSON.stringify({ sent: there.sent, there: there.gaps, back: back.gaps, sentMeanwhile })}`,
     );
