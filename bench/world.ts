@@ -28,6 +28,7 @@ export function benchWorld(domains: number, uplinks: number, load: number): Worl
       owners: [],
       maxPauseMs: 600_000,
       resyncMs: 60_000,
+      announcements: null,
     },
     teams: [teamOf(domains, uplinks, load)],
     domains: Array.from({ length: domains }, (_, index) => domainOf(index, uplinks)),
@@ -114,6 +115,8 @@ function domainOf(index: number, uplinks: number): DomainState {
     vnics: [
       {
         mac: `52:54:00:${hex(16)}:${hex(8)}:${hex(0)}` as Mac,
+        vlanIds: [0],
+        recentMoves: [],
         team: "bond0",
         unshapedReason: null,
         tap: `vnet${index}`,

@@ -10,8 +10,10 @@ import { SYSTEM_CLOCK } from "../model/clock.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { VERSION } from "../model/version.ts";
+import { PacketSocket } from "../packet/socket.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { Admissions } from "./admissions.ts";
+import { Announcer } from "./announcer.ts";
 import { describeStatus, explainDomain } from "./describe.ts";
 import { Domains, runStateOf } from "./domains.ts";
 import { EventLog } from "./events.ts";
@@ -60,6 +62,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     onTrafficControl: () => runSoon("traffic control objects changed", SETTLE_MS),
     onReacted: (port, microseconds, errors) => {
       loop.noteReaction();
+      announcer.anticipate(loop.last, port);
       log.tell(
         errors === 0 ? "notice" : "error",
         "loss-answered",
@@ -75,6 +78,12 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         "monitor-failed",
         `no kernel events any more: ${message}; everything is read every few seconds`,
       ),
+  });
+  const announcer = new Announcer({
+    frames: openFrames(),
+    log,
+    clock: SYSTEM_CLOCK,
+    rules: () => loaded.config.announcements,
   });
   const monitor = new LibvirtMonitor({
     onEvent: (event) => domains.handle(event),
@@ -124,6 +133,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     pauses,
     report,
     enforced: ({ world, plan }) => {
+      announcer.follow(world, plan);
       writeUndos(options.runDir, world, plan, log);
       writeReleaseScript(options.stateDir, world, journal.contents, log);
     },
@@ -132,6 +142,16 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   /** What the rooms call before and after the scheduler is made. */
   function runSoon(why: string, delayMs: number): void {
     scheduler.runSoon(why, delayMs);
+  }
+
+  function openFrames(): PacketSocket | null {
+    if (options.observe) return null;
+    try {
+      return PacketSocket.open();
+    } catch (error) {
+      report(error);
+      return null;
+    }
   }
 
   function report(error: unknown): void {
@@ -263,6 +283,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     notifySupervisor("STOPPING=1");
     process.off("SIGHUP", reload);
     clearInterval(feeding);
+    announcer.close();
     await monitor.stop();
     await hookServer.close();
     await Promise.all(sockets.map((socket) => socket.close()));

@@ -152,6 +152,7 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     priority: vnic.policy.priority,
     home: planned?.home ?? null,
     via: planned?.via ?? null,
+    recentMoves: run.moves.get(vnic.mac)?.length ?? 0,
     classId: planned === undefined ? null : `7570:${planned.minor.toString(16)}`,
     reservationBitsPerSecond: bandwidth.reservationBitsPerSecond,
     limitBitsPerSecond: bandwidth.limitBitsPerSecond,

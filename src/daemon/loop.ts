@@ -15,6 +15,7 @@ import type { Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
 import { type LoadMemory, loadKey, NO_LOADS, observeLoads } from "../observe/demand.ts";
+import { type MoveMemory, observeMoves } from "../observe/moves.ts";
 import { observeUplinks, type UplinkMemories } from "../observe/uplinks.ts";
 import { buildWorld, type KnownDomain, type Observation } from "../observe/world.ts";
 import { type LossPlan, planLosses } from "../plan/loss.ts";
@@ -37,6 +38,8 @@ export interface Run {
   readonly world: World;
   readonly plan: Plan;
   readonly losses: readonly LossPlan[];
+  /** Of each vNIC, this run's included. */
+  readonly moves: MoveMemory;
   /** What differed from the plan before this run's steps. */
   readonly steps: readonly Step[];
 }
@@ -59,6 +62,7 @@ export class ControlLoop {
   #uplinks: UplinkMemories = new Map();
   #loads: LoadMemory = NO_LOADS;
   #latched: ReadonlyMap<Mac, number> = new Map();
+  #moves: MoveMemory = new Map();
   #last: Run | null = null;
   /** What the last run saw, for worlds with other domains in it. */
   #seen: Observation | null = null;
@@ -142,6 +146,7 @@ export class ControlLoop {
         drains: this.#drains(),
         loads: this.#loads,
         latched: this.#latched,
+        moves: this.#moves,
         domains: this.#domains(),
       };
       return buildWorld(this.#seen);
@@ -157,7 +162,9 @@ export class ControlLoop {
     const planned = planLosses(world, plan);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
     narratePlan(log, this.#last?.plan ?? null, planned.plan);
-    const run: Run = { world, plan: planned.plan, losses: planned.losses, steps };
+    if (this.mode === "enforcing")
+      this.#moves = observeMoves(this.#moves, world, this.#last?.plan ?? null, planned.plan);
+    const run: Run = { world, ...planned, moves: this.#moves, steps };
     this.#last = run;
     this.#lastResyncMs = nowMs;
     if (this.mode === "enforcing") await this.#enforce(run, devices, nowMs);

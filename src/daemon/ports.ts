@@ -29,6 +29,13 @@ export interface KernelPort {
   readonly arm: (port: string, steps: readonly Step[]) => void;
 }
 
+/** Sends frames as they are, by an uplink of choice; never waits. */
+export interface FramePort {
+  /** @returns null, or why the frame didn't leave */
+  readonly send: (ifindex: number, frame: Uint8Array) => string | null;
+  readonly close: () => void;
+}
+
 export type DomainRunState = "running" | "paused" | "other" | "absent";
 
 /** Calls to libvirt; each has a deadline of its own and rejects with LibvirtError. */

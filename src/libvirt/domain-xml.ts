@@ -12,6 +12,9 @@ import { attributeOf, childOf, parseXml, placeOf, type XmlElement } from "./elem
 /** More than any machine type has slots for; bounds the classes that one domain can ask for. */
 const MAX_VNICS = 128;
 
+/** Each is a frame of its own when the vNIC is announced; bounds what one domain can make us send. */
+const MAX_VLANS = 16;
+
 /** What a person reads before mending the first; the rest is only counted. */
 const MAX_PROBLEMS = 20;
 
@@ -117,11 +120,28 @@ function parseVnic(element: XmlElement, mac: Mac): VnicDefinition {
   return {
     mac,
     attachment: parseAttachment(element),
+    vlanIds: parseVlanIds(element),
     tap: attributeOf(childOf(element, "target"), "dev") ?? null,
     // libvirt's directions are the guest's own: outbound is what it sends (formatdomain, Quality of service).
     libvirtLimitBitsPerSecond: parseAverage(outbound),
     hasLibvirtBandwidth: parseAverage(outbound) !== null || parseAverage(inbound) !== null,
   };
+}
+
+/**
+ * The tags that the bridge puts on its frames, or that its guest's own frames have on a trunk (libvirt:
+ * formatdomain, Setting VLAN tag). A trunk's native VLAN leaves untagged, if that is what its mode says.
+ */
+function parseVlanIds(element: XmlElement): number[] {
+  const vlan = childOf(element, "vlan");
+  const ids = new Set<number>();
+  for (const tag of vlan?.children ?? []) {
+    if (tag.local !== "tag" || ids.size >= MAX_VLANS) continue;
+    const id = Number(attributeOf(tag, "id") ?? "");
+    if (attributeOf(tag, "nativeMode") === "untagged") ids.add(0);
+    else if (Number.isInteger(id) && id >= 1 && id <= 4094) ids.add(id);
+  }
+  return ids.size === 0 ? [0] : [...ids];
 }
 
 function parseAverage(direction: XmlElement | undefined): number | null {

@@ -56,6 +56,14 @@ export interface OwnerPattern {
   readonly manager: string;
 }
 
+/** How a vNIC is announced after it changed uplink. */
+export interface AnnouncementRules {
+  /** Frames a move, one a VLAN each time. */
+  readonly count: number;
+  /** Between two of them. */
+  readonly intervalMs: number;
+}
+
 export interface Config {
   readonly teams: readonly TeamConfig[];
   /** No teams were named: every active-backup bond that is a bridge's port is taken, with the defaults. */
@@ -68,4 +76,6 @@ export interface Config {
   readonly maxPauseMs: number;
   /** How often everything is read anew and compared. */
   readonly resyncMs: number;
+  /** null: nothing is announced. */
+  readonly announcements: AnnouncementRules | null;
 }

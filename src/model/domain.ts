@@ -22,6 +22,8 @@ export type Attachment =
 export interface VnicDefinition {
   readonly mac: Mac;
   readonly attachment: Attachment;
+  /** 802.1Q ids with which its frames leave the host, 0 for untagged; never empty. */
+  readonly vlanIds: readonly number[];
   /** `<target dev>`; null before libvirt has made the tap. */
   readonly tap: string | null;
   /** `<bandwidth><outbound average>`, which counts as the limit where the annotation gives none. */

@@ -81,6 +81,12 @@ export class NetlinkError extends UplinkError {
   }
 }
 
+/** A raw socket could not be had: without it nothing is announced, and all else goes on. */
+export class PacketError extends UplinkError {
+  readonly kind = "packet";
+  readonly retry = "never";
+}
+
 /** libvirt, libvirt-dbus or the bus refused, or did not answer. */
 export class LibvirtError extends UplinkError {
   readonly kind = "libvirt";

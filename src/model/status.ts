@@ -65,6 +65,8 @@ export interface VnicStatus {
   readonly via: string | null;
   /** HTB class as tc prints it: `7570:10`. */
   readonly classId: string | null;
+  /** How often it changed uplink in the last 3 minutes, forced or not. */
+  readonly recentMoves: number;
   /** As promised. */
   readonly reservationBitsPerSecond: number;
   readonly limitBitsPerSecond: number | null;

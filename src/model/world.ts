@@ -60,8 +60,22 @@ export interface TeamState {
   readonly hostDemandBitsPerSecond: number | null;
 }
 
+/** Moves older than this are forgotten, milliseconds: the span in which fabrics count a MAC's moves (RFC 7432, 15.1). */
+export const MOVE_WINDOW_MS = 180_000;
+
+/** A change of the uplink that carries a vNIC. */
+export interface Move {
+  readonly atMs: number;
+  /** The uplink that it left could still have carried it: a return home, a better place, a new policy. */
+  readonly voluntary: boolean;
+}
+
 export interface VnicState {
   readonly mac: Mac;
+  /** 802.1Q ids with which its frames leave the host, 0 for untagged. */
+  readonly vlanIds: readonly number[];
+  /** Of the last minutes, oldest first. */
+  readonly recentMoves: readonly Move[];
   /** Team's name, or null where nothing of ours carries it; then `unshapedReason` says why. */
   readonly team: string | null;
   readonly unshapedReason: string | null;

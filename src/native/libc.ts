@@ -8,10 +8,12 @@ import koffi from "koffi";
 /** Address families, types and options, as in the kernel's headers (identical on x86-64 and arm64). */
 export const AF_UNIX = 1;
 export const AF_NETLINK = 16;
+export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
+export const SO_PRIORITY = 12;
 export const SO_RCVTIMEO = 20;
 const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;

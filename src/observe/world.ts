@@ -20,6 +20,7 @@ import type {
   World,
 } from "../model/world.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
+import type { MoveMemory } from "./moves.ts";
 import { holdDownOf, type UplinkMemories } from "./uplinks.ts";
 
 /** A domain as the registry holds it. */
@@ -45,6 +46,7 @@ export interface Observation {
   readonly drains: ReadonlyMap<string, number>;
   readonly loads: LoadMemory;
   readonly latched: ReadonlyMap<Mac, number>;
+  readonly moves: MoveMemory;
   /** In the order of their arrival. */
   readonly domains: readonly KnownDomain[];
 }
@@ -200,6 +202,8 @@ function buildVnic(
     kernel === null || name === null ? null : seen.loads.loads.get(loadKey(name, kernel.minor));
   return {
     mac: vnic.mac,
+    vlanIds: vnic.vlanIds,
+    recentMoves: seen.moves.get(vnic.mac) ?? [],
     team: name,
     unshapedReason: duplicate
       ? "another domain has the same MAC and came first"

@@ -101,6 +101,21 @@ export const configFileSchema = strictMap({
     .describe("Domains of other managers: shaped, never paused; nova, oVirt, KubeVirt are known."),
   maxPause: duration("Bound of every pause.").optional(),
   resync: duration("How often everything is read anew and compared.").optional(),
+  announcements: z
+    .union([
+      z.literal("off"),
+      strictMap({
+        count: z
+          .int({ error: "must be a whole number" })
+          .min(1, { error: "must be at least 1; `announcements: off` sends none" })
+          .max(10, { error: "must be at most 10" })
+          .optional()
+          .describe("Frames in a vNIC's name after each change of its uplink."),
+        interval: duration("Between two of them.").optional(),
+      }),
+    ])
+    .optional()
+    .describe("Frames in a vNIC's name by its new uplink, so that switches send there at once."),
 }).meta({ title: "uplinkd configuration", description: "/etc/uplinkd/uplinkd.yaml and uplinkd.d" });
 
 export type ConfigFile = z.output<typeof configFileSchema>;

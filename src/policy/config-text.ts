@@ -18,6 +18,13 @@ export function writeConfig(config: Config): string {
     owners: config.owners.map(({ domain, manager }) => ({ domain, manager })),
     maxPause: writeDuration(config.maxPauseMs),
     resync: writeDuration(config.resyncMs),
+    announcements:
+      config.announcements === null
+        ? "off"
+        : {
+            count: config.announcements.count,
+            interval: writeDuration(config.announcements.intervalMs),
+          },
   });
 }
 

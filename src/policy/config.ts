@@ -36,6 +36,8 @@ const DEFAULTS: Config = {
   owners: [],
   maxPauseMs: 15 * 60e3,
   resyncMs: 10e3,
+  // One may be lost in the queue of a switch that is busy with the same failure; the last comes after the first rush.
+  announcements: { count: 3, intervalMs: 500 },
 };
 
 /**
@@ -69,7 +71,23 @@ function layOver(base: Config, file: ConfigFile): Config {
     owners: [...base.owners, ...(file.owners ?? [])],
     maxPauseMs: file.maxPause ?? base.maxPauseMs,
     resyncMs: file.resync ?? base.resyncMs,
+    announcements: layAnnouncements(base.announcements, file.announcements),
   };
+}
+
+function layAnnouncements(
+  base: Config["announcements"],
+  file: ConfigFile["announcements"],
+): Config["announcements"] {
+  if (file === undefined) return base;
+  if (file === "off") return null;
+  const below = base ?? DEFAULTS.announcements;
+  return below === null
+    ? null
+    : {
+        count: file.count ?? below.count,
+        intervalMs: file.interval ?? below.intervalMs,
+      };
 }
 
 function layTeams(base: Config, teams: ConfigFile["teams"]): Pick<Config, "teams" | "autoTeams"> {

@@ -144,6 +144,7 @@ class Checker {
         owners: [],
         maxPauseMs: Number.MAX_SAFE_INTEGER,
         resyncMs: 60_000,
+        announcements: null,
       },
       teams: [this.#team()],
       domains: domains.map((domain, index) => this.#domain(domain, index)),
@@ -250,6 +251,8 @@ class Checker {
     if (entry.home !== undefined) this.#checkUplink(entry.home, [...path, "home"]);
     return {
       mac: entry.mac,
+      vlanIds: [0],
+      recentMoves: [],
       team: this.#scenario.team.bond ?? "bond0",
       unshapedReason: null,
       tap: null,

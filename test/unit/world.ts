@@ -6,6 +6,7 @@ import type { Plan, VnicPlan } from "../../src/model/plan.ts";
 import { FALLBACK_POLICY, mergePolicy, type NetworkWish } from "../../src/model/policy.ts";
 import type {
   DomainState,
+  Move,
   PauseRecord,
   TeamState,
   UplinkState,
@@ -27,6 +28,7 @@ export interface VnicSpec extends NetworkWish {
   readonly latched?: number | null;
   readonly home?: string;
   readonly via?: string | null;
+  readonly recentMoves?: readonly Move[];
 }
 
 export interface DomainSpec {
@@ -64,6 +66,7 @@ export function buildWorld(spec: WorldSpec): World {
       owners: [],
       maxPauseMs: 600_000,
       resyncMs: 60_000,
+      announcements: null,
     },
     teams: [buildTeam(spec, uplinks)],
     domains: (spec.domains ?? []).map((domain, index) => buildDomain(domain, index, minors)),
@@ -148,10 +151,12 @@ function buildVnic(
   position: number,
   minors: { next: number },
 ): VnicState {
-  const { demand = null, latched = null, home, via, ...wish } = spec;
+  const { demand = null, latched = null, home, via, recentMoves, ...wish } = spec;
   const minor = minors.next++;
   return {
     mac: macOf(domain, position),
+    vlanIds: [0],
+    recentMoves: recentMoves ?? [],
     team: "bond0",
     unshapedReason: null,
     tap: `vnet${domain}`,

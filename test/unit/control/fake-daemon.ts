@@ -21,6 +21,7 @@ const vnic: VnicStatus = {
   priority: "high",
   home: "eno2",
   via: "eno1",
+  recentMoves: 1,
   classId: "7570:10",
   reservationBitsPerSecond: 500e6,
   limitBitsPerSecond: null,

@@ -31,7 +31,7 @@ const whole = buildWorld({
 
 function runOf(world: World): Run {
   const planned = planLosses(world, planWorld(world));
-  return { world, plan: planned.plan, losses: planned.losses, steps: [] };
+  return { world, plan: planned.plan, losses: planned.losses, moves: new Map(), steps: [] };
 }
 
 describe("the status document", () => {

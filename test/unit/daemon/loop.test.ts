@@ -53,6 +53,7 @@ describe("the control loop", () => {
       {
         mac: macOf(number),
         attachment: { kind: "bridge", bridge: "br0" },
+        vlanIds: [0],
         tap: null,
         libvirtLimitBitsPerSecond: null,
         hasLibvirtBandwidth: false,

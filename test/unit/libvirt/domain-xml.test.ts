@@ -94,6 +94,23 @@ describe("a domain's XML", () => {
     assert.equal(definition.owner, null);
   });
 
+  it("gives the VLANs that a vNIC's frames have, a trunk's native one as untagged, and bounds them", () => {
+    const vlansOf = (vlan: string) =>
+      parseDomainXml(
+        domain({
+          devices: `<interface type='bridge'><mac address='${MAC}'/><source bridge='br0'/>${vlan}</interface>`,
+        }),
+      ).vnics[0]?.vlanIds;
+    assert.deepEqual(vlansOf(""), [0]);
+    assert.deepEqual(vlansOf("<vlan><tag id='42'/></vlan>"), [42]);
+    const trunk =
+      "<vlan trunk='yes'><tag id='42'/><tag id='123' nativeMode='untagged'/><tag id='42'/></vlan>";
+    assert.deepEqual(vlansOf(trunk), [42, 0]);
+    assert.deepEqual(vlansOf("<vlan><tag id='4095'/><tag id='0'/><tag id='x'/><tag/></vlan>"), [0]);
+    const many = Array.from({ length: 100 }, (_, index) => `<tag id='${index + 1}'/>`).join("");
+    assert.equal(vlansOf(`<vlan>${many}</vlan>`)?.length, 16);
+  });
+
   it("takes the average of libvirt's outbound bandwidth as limit, in KiB/s", () => {
     const withBandwidth = (bandwidth: string) =>
       parseDomainXml(

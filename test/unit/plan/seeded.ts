@@ -72,6 +72,7 @@ export function seededWorld(seed: number): World {
       owners: [],
       maxPauseMs: 600_000,
       resyncMs: 60_000,
+      announcements: null,
     },
     teams,
     domains,
@@ -227,6 +228,8 @@ function vnicOf(
   const demand = dice() < 0.8 ? rate() : null;
   return {
     mac,
+    vlanIds: [0],
+    recentMoves: [],
     team: team?.config.name ?? null,
     unshapedReason: team === null ? "no bridge" : null,
     tap: null,

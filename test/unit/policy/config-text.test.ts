@@ -62,6 +62,7 @@ const config: fc.Arbitrary<Config> = fc.record({
   ),
   maxPauseMs: ms,
   resyncMs: ms,
+  announcements: fc.option(fc.record({ count: fc.integer({ min: 1, max: 10 }), intervalMs: ms })),
 });
 
 describe("a configuration written in the file's words", () => {

@@ -21,6 +21,7 @@ describe("the configuration", () => {
       owners: [],
       maxPauseMs: 900_000,
       resyncMs: 10_000,
+      announcements: { count: 3, intervalMs: 500 },
     });
   });
 
@@ -63,6 +64,16 @@ describe("the configuration", () => {
   it("lets a later file's value replace an earlier one's", () => {
     const config = build("resync: 5s\nmaxPause: 1m", "resync: 20s");
     assert.deepEqual([config.resyncMs, config.maxPauseMs], [20_000, 60_000]);
+  });
+
+  it("lets announcements be switched off, and on again with what isn't said by default", () => {
+    assert.equal(build("announcements: off").announcements, null);
+    const again = build("announcements: off", "announcements: {count: 5}");
+    assert.deepEqual(again.announcements, { count: 5, intervalMs: 500 });
+    const wrong = parseConfigFile("uplinkd.yaml", "announcements: {count: 0, interval: 10ms}");
+    assert.deepEqual(wrong.ok ? [] : wrong.errors.map((error) => error.path), [
+      "announcements.count",
+    ]);
   });
 
   it("lets a drop-in replace the team of the same bond and add others", () => {

@@ -26,6 +26,7 @@ function vnic(libvirtLimitBitsPerSecond: number | null = null): VnicDefinition {
   return {
     mac,
     attachment: { kind: "bridge", bridge: "br0" },
+    vlanIds: [0],
     tap: null,
     libvirtLimitBitsPerSecond,
     hasLibvirtBandwidth: libvirtLimitBitsPerSecond !== null,
