@@ -142,9 +142,11 @@ function putClasses(
     const { shares, burstBytes: burst } = bandwidth;
     const prio = htbPrio(priority);
     put(htbClass(device, minor, ROOT_MINOR, rate, ceiling, prio, shares, burst));
+    // Displaced is who has lost his home, not who merely waits elsewhere before he goes back.
+    const displaced =
+      device !== member.home && (device !== member.via || !isUsable(input, member.home));
     const discards =
-      input.discarded.has(index) ||
-      (input.discardedWhenDisplaced.has(index) && device !== member.home);
+      input.discarded.has(index) || (input.discardedWhenDisplaced.has(index) && displaced);
     put({ kind: "leaf", device, minor, queue: discards ? DISCARD : QUEUE });
   }
 }
@@ -163,7 +165,8 @@ function putVnicFilters(
   const home = queueOf(input, member.home);
   const via = queueOf(input, member.via);
   // The home's own shared action already leads to the fallback: only who goes elsewhere needs one of its own.
-  const direct = via === home || via === 0 || member.via === input.fallback;
+  const direct =
+    via === home || via === 0 || (member.via === input.fallback && !isUsable(input, member.home));
   const action = actionIndex(bond.ifindex, home, direct ? home : via);
   // A home without a queue id has no shared action of its own: mapping 0 leaves the choice to the bond.
   if (!direct || home === 0)
@@ -176,6 +179,10 @@ function putVnicFilters(
     if (!entry.managed) continue;
     put({ kind: "redirect", device, mac, handle, toIfindex: bond.ifindex });
   }
+}
+
+function isUsable({ uplinks }: TeamObjectsInput, name: string | null): boolean {
+  return uplinks.some((entry) => entry.usable && entry.uplink.name === name);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Where each vNIC belongs (home) and where its frames go now (via). */
 import type { DomainState, VnicState } from "../model/world.ts";
+import { heldUntilMs } from "./moves.ts";
 import { priorityRank } from "./priority.ts";
 import type { Usability } from "./usable.ts";
 
@@ -12,6 +13,8 @@ export interface Member {
 export interface Placed extends Member {
   readonly home: string | null;
   readonly via: string | null;
+  /** It stays where it is, having moved often enough, and may move again at this world time; null: it is free. */
+  readonly heldUntilMs: number | null;
   readonly reasons: readonly string[];
 }
 
@@ -34,6 +37,7 @@ export interface PlacementContext {
   readonly activePort: string | null;
   /** What the host's own class reserves on each uplink. */
   readonly hostBitsPerSecond: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -70,7 +74,11 @@ export function placeMembers(members: readonly Member[], context: PlacementConte
     const present = presentSlot(slots, member.vnic);
     const home = slots.get(member.vnic.kernel?.home ?? "");
     if (present !== undefined) present.loadBitsPerSecond -= loadOf(member.vnic);
-    if (whole || home === undefined || !home.entry.managed) {
+    const isLost = home?.entry.managed === true && !home.entry.usable;
+    const heldUntil = heldUntilMs(member.vnic, context.nowMs);
+    if (present !== undefined && heldUntil !== null && !isLost) {
+      placed[index] = stay(member, home?.entry.managed ? home : present, present, heldUntil);
+    } else if (whole || home === undefined || !home.entry.managed) {
       placed[index] = settle(member, usable, home, context);
     } else if (home.entry.usable) {
       occupy(home, member);
@@ -82,6 +90,14 @@ export function placeMembers(members: readonly Member[], context: PlacementConte
   for (const index of displaced)
     placed[index] = carry(members[index] as Member, usable, slots, context);
   return placed;
+}
+
+/** Leaves a member that has moved often enough where its frames go now. */
+function stay(member: Member, home: Slot, present: Slot, untilMs: number): Placed {
+  occupy(present, member);
+  const [homeName, via] = [home.entry.uplink.name, present.entry.uplink.name];
+  const reason = `stays on ${via}: it moved twice within 3 minutes without need`;
+  return { ...member, home: homeName, via, heldUntilMs: untilMs, reasons: [reason] };
 }
 
 /** Gives a member a home where it is carried as well. */
@@ -98,7 +114,13 @@ function settle(
     return at(member, choice.slot, choice.reason);
   }
   const first = context.uplinks.find((entry) => entry.managed)?.uplink.name ?? null;
-  return { ...member, home: present ?? first, via: null, reasons: ["no uplink is usable"] };
+  return {
+    ...member,
+    home: present ?? first,
+    via: null,
+    heldUntilMs: null,
+    reasons: ["no uplink is usable"],
+  };
 }
 
 /** Finds another uplink for a member whose home is lost, and keeps the home for its return. */
@@ -109,14 +131,31 @@ function carry(
   context: PlacementContext,
 ): Placed {
   const home = member.vnic.kernel?.home ?? null;
-  const lost = `home ${home}: ${slots.get(home ?? "")?.entry.reason ?? "gone"}`;
+  const homeSlot = slots.get(home ?? "");
+  const present = presentSlot(slots, member.vnic);
+  const heldUntil = heldUntilMs(member.vnic, context.nowMs);
+  if (homeSlot !== undefined && present !== undefined && heldUntil !== null)
+    return stay(member, homeSlot, present, heldUntil);
+  const lost = `home ${home}: ${homeSlot?.entry.reason ?? "gone"}`;
   const choice = choose(member, usable, member.vnic.kernel?.via ?? null, context.activePort);
   if (choice === null) {
-    return { ...member, home, via: null, reasons: [lost, "no uplink is usable"] };
+    return {
+      ...member,
+      home,
+      via: null,
+      heldUntilMs: null,
+      reasons: [lost, "no uplink is usable"],
+    };
   }
   occupy(choice.slot, member);
   const via = choice.slot.entry.uplink.name;
-  return { ...member, home, via, reasons: [lost, `carried by ${via}: ${choice.reason}`] };
+  return {
+    ...member,
+    home,
+    via,
+    heldUntilMs: null,
+    reasons: [lost, `carried by ${via}: ${choice.reason}`],
+  };
 }
 
 function rankOf(member: Member | undefined): number {
@@ -151,7 +190,13 @@ function occupy(slot: Slot, { domain, vnic }: Member): void {
 
 function at(member: Member, slot: Slot, reason: string): Placed {
   const name = slot.entry.uplink.name;
-  return { ...member, home: name, via: name, reasons: [`home ${name}: ${reason}`] };
+  return {
+    ...member,
+    home: name,
+    via: name,
+    heldUntilMs: null,
+    reasons: [`home ${name}: ${reason}`],
+  };
 }
 
 /** The criteria in their order; the first that tells two uplinks apart decides, and is the reason given. */

@@ -30,7 +30,12 @@ export function reckon(world: World, team: TeamState, members: readonly Member[]
   const uplinks = judgeUplinks(team, world.nowMs);
   const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
   const activePort = activePortOf(team, uplinks);
-  const placed = placeMembers(members, { uplinks, activePort, hostBitsPerSecond });
+  const placed = placeMembers(members, {
+    uplinks,
+    activePort,
+    hostBitsPerSecond,
+    nowMs: world.nowMs,
+  });
   const load = loadUplinks(team.config, uplinks, placed);
   const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
   const rates = new Map<Mac, number>();

@@ -40,6 +40,7 @@ export function planTeam(world: World, team: TeamState): TeamResult {
     uplinks,
     activePort: activePortOf(team, uplinks),
     hostBitsPerSecond: team.config.host.reservationBitsPerSecond,
+    nowMs: world.nowMs,
   });
   const load = loadUplinks(team.config, uplinks, placed);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
@@ -66,6 +67,7 @@ export function planTeam(world: World, team: TeamState): TeamResult {
   const wakes = [
     ...uplinks.flatMap((entry) => (entry.heldUntilMs === null ? [] : [entry.heldUntilMs])),
     ...casualties.map((casualty) => casualty.dueAtMs),
+    ...placed.flatMap((member) => (member.heldUntilMs === null ? [] : [member.heldUntilMs])),
   ].filter((at) => at > world.nowMs);
   return {
     team: describeTeam(team, bond.name, uplinks, missing, grants),

@@ -37,6 +37,8 @@ const vnic = fc.record({
   apart: fc.option(fc.integer({ min: 0, max: 5 })),
   demand: fc.option(rate),
   home: fc.option(fc.constantFrom(...uplinkNames)),
+  via: fc.option(fc.constantFrom(...uplinkNames)),
+  movesAgo: fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 3 }),
 });
 
 const domain = fc.record({
@@ -98,7 +100,18 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
           latched: whole ? null : spec.demand,
           ...(spec.home === null || !links.some((link) => link.name === spec.home)
             ? {}
-            : { home: spec.home }),
+            : {
+                home: spec.home,
+                ...(spec.via === null || !links.some((link) => link.name === spec.via)
+                  ? {}
+                  : { via: spec.via }),
+              }),
+          // Where all is to come back as it was, nothing may be kept from moving.
+          recentMoves: whole
+            ? []
+            : spec.movesAgo
+                .toSorted((a, b) => b - a)
+                .map((agoMs) => ({ atMs: NOW - agoMs, voluntary: agoMs % 3 !== 0 })),
         })),
       })),
     }));
