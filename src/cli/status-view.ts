@@ -175,6 +175,9 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
     for (const vnic of domain.vnics) {
       const name = vnic.tap ?? vnic.mac;
       if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);
+      // Two are a failover and the way home; more is an uplink that comes and goes.
+      if (vnic.recentMoves > 2)
+        note(`${name} changed its uplink ${vnic.recentMoves} times in the last 3 minutes`);
     }
   }
   return notes.length === 0 ? [] : ["", ...notes];

@@ -77,6 +77,17 @@ describe("status as text", () => {
     assert.ok(lines.includes("  web1: vnet0 is not shaped: bridge br9 has no team's bond"));
   });
 
+  it("tells of a vNIC that moves to and fro, not of one that moved and came back", () => {
+    const [domain] = exampleStatus.domains;
+    const [vnic] = domain?.vnics ?? [];
+    assert.ok(domain !== undefined && vnic !== undefined);
+    const movesTold = (recentMoves: number) =>
+      render({ ...exampleStatus, domains: [{ ...domain, vnics: [{ ...vnic, recentMoves }] }] })
+        .join("\n")
+        .includes("vnet0 changed its uplink 3 times in the last 3 minutes");
+    assert.deepEqual([2, 3].map(movesTold), [false, true]);
+  });
+
   it("paints only when asked", () => {
     assert.ok(!render(exampleStatus).join("").includes("\u001b"));
     const colourful = renderStatus(exampleStatus, nowMs, { width: 80, paint: painted });
