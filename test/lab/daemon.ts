@@ -9,8 +9,9 @@ import type {
   ReleaseAnswer,
 } from "../../src/control/api.ts";
 import type { UplinkEvent } from "../../src/model/event.ts";
+import type { SimulationDocument } from "../../src/model/simulation.ts";
 import type { Status } from "../../src/model/status.ts";
-import { runWithInput } from "./command.ts";
+import { runAside, runWithInput } from "./command.ts";
 import { until } from "./wait.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -36,6 +37,8 @@ export interface Daemon {
   readonly log: () => string;
   readonly status: () => Promise<Status>;
   readonly explain: (domain: string) => Promise<Explanation>;
+  /** What the loss of these uplinks would bring. */
+  readonly simulate: (failed: readonly string[]) => Promise<SimulationDocument>;
   readonly events: () => Promise<readonly UplinkEvent[]>;
   readonly release: () => Promise<ReleaseAnswer>;
   readonly enable: () => Promise<EnableAnswer>;
@@ -91,6 +94,11 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
     log: () => log,
     status: () => ask<Status>("GET", "/v1/status"),
     explain: (domain) => ask<Explanation>("GET", `/v1/explain/${domain}`),
+    simulate: (failed) =>
+      ask<SimulationDocument>(
+        "GET",
+        `/v1/simulate?${failed.map((name) => `fail=${name}`).join("&")}`,
+      ),
     events: async () => (await ask<{ events: UplinkEvent[] }>("GET", "/v1/events?since=0")).events,
     release: () => ask<ReleaseAnswer>("POST", "/v1/release"),
     enable: () => ask<EnableAnswer>("POST", "/v1/enable"),
@@ -186,6 +194,15 @@ export function startDomain(shape: DomainShape): void {
 export function stopDomain(shape: DomainShape): void {
   callHook("stopped", "end", shape);
   callHook("release", "end", shape);
+}
+
+/** Announces the end of several at once, as a host that goes down does. */
+export async function stopDomains(shapes: readonly DomainShape[]): Promise<void> {
+  const stop = `printf '%s' "$2" | "$0" "$1" stopped end -`;
+  const hook = join(ROOT, "hooks/qemu");
+  await Promise.all(
+    shapes.map((shape) => runAside("sh", "-c", stop, hook, shape.name, domainXml(shape))),
+  );
 }
 
 function uuidOf(name: string): string {

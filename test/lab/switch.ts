@@ -85,6 +85,50 @@ export function forgetAddresses(): void {
   bridge(["fdb flush dev sbr dynamic"], switchNamespace);
 }
 
+/**
+ * How long the switch keeps an address of which it hears nothing, as the kernel's bridge has it from the operator; 300 s
+ * unless told otherwise.
+ */
+export function forgetAfter(seconds: number): void {
+  ip([`link set sbr type bridge ageing_time ${seconds * 100}`], switchNamespace);
+}
+
+/** The address of the network outside. */
+export function switchMac(): string {
+  const [link] = readJson<{ readonly address: string }>("ip", "link show sbr", switchNamespace);
+  return link?.address ?? "";
+}
+
+/** What a router with a long ARP cache knows: it sends to this address without ever asking again. */
+export function rememberNeighbour(address: string, mac: string): void {
+  ip([`neigh replace ${address} lladdr ${mac} dev sbr nud permanent`], switchNamespace);
+}
+
+/** Has the switch count the announcements of a MAC that come in by each cable. */
+export function countAnnouncements(mac: string): void {
+  tc(
+    portNames().flatMap((port) => [
+      `qdisc add dev ${port} clsact`,
+      `filter add dev ${port} ingress pref 1 protocol 0x8035 flower src_mac ${mac} action ok`,
+    ]),
+    switchNamespace,
+  );
+}
+
+/** Those that have come so far, by cable. */
+export function readAnnouncements(): readonly number[] {
+  interface Filter {
+    readonly options?: {
+      readonly actions?: readonly { readonly stats?: { readonly packets: number } }[];
+    };
+  }
+  return portNames().map((port) =>
+    readJson<Filter>("tc", `-s filter show dev ${port} ingress`, switchNamespace)
+      .flatMap(({ options }) => options?.actions ?? [])
+      .reduce((sum, { stats }) => sum + (stats?.packets ?? 0), 0),
+  );
+}
+
 /** Brings the switch back to what the lab's init built. */
 export function resetSwitch(): void {
   const links = readJson<{ readonly ifname: string }>("ip", "link show", switchNamespace);
@@ -105,12 +149,13 @@ export function resetSwitch(): void {
   ip(
     [
       ...portNames().map((port) => `link set ${port} master sbr up`),
-      "link set sbr type bridge mcast_snooping 1 mcast_querier 0 mcast_query_interval 12500",
+      "link set sbr type bridge mcast_snooping 1 mcast_querier 0 mcast_query_interval 12500 ageing_time 30000",
     ],
     switchNamespace,
   );
   forgetAddresses();
   forgetNeighbours();
+  ip(["neigh flush all nud permanent"], switchNamespace);
 }
 
 function portNames(): readonly string[] {

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { resetToBare } from "../../bare.ts";
+import { callHook, type Daemon, startDaemon, stopDomains } from "../../daemon.ts";
+import { buildHost } from "../../host.ts";
+import { plug, pull } from "../../qmp.ts";
+import { until } from "../../wait.ts";
+import {
+  expectHeld,
+  type Frame,
+  frameConfig,
+  type GeneratedGuest,
+  generateGuests,
+  type Held,
+  readHeld,
+  readPins,
+  simulated,
+  teamIs,
+} from "./generated.ts";
+
+const FRAMES: readonly Frame[] = [
+  { speeds: [40, 40], host: 1 },
+  { speeds: [20, 50], host: 2 },
+  { speeds: [100, 30], host: 0.5 },
+  { speeds: [1000, 10_000], host: 10 },
+];
+/** The planner is the same on each kernel, and so is what it is compared with but for the kernel's rounding. */
+const WORLDS_A_FRAME = process.env["UPLINKD_LAB_KERNEL"] === "6.12" ? 1 : 5;
+const WORLDS = FRAMES.length * WORLDS_A_FRAME;
+/** Actions that change what stands in the kernel at once, or never; a pause needs a libvirt. */
+const ACTIONS = ["throttle", "throttle", "discard"];
+
+describe("what simulate answers for a loss", () => {
+  let daemon: Daemon;
+
+  beforeEach(async () => {
+    await resetToBare();
+    await buildHost();
+    daemon = await startDaemon({
+      config: frameConfig(FRAMES[0] as Frame),
+      policies: { default: "priority: normal\n" },
+    });
+  });
+  afterEach(() => daemon.kill());
+
+  it(`is what the kernel holds before and after it, in ${WORLDS} generated worlds, field by field`, async () => {
+    let guestCount = 0;
+    let cut = 0;
+    for (let world = 1; world <= WORLDS; world++) {
+      const frame = FRAMES[Math.floor((world - 1) / WORLDS_A_FRAME)] as Frame;
+      if ((world - 1) % WORLDS_A_FRAME === 0) await configure(frame);
+      const guests = generateGuests(world, frame, ACTIONS);
+      for (const { domain } of guests) callHook("start", "begin", domain);
+      const homes = new Map([...readPins()].map(([mac, { uplink }]) => [mac, uplink ?? ""]));
+      const answer = (failed: readonly string[]) => simulated(frame, guests, homes, failed);
+      await assertHeld(guests, answer([]), `world ${world}, whole`);
+      const cable = world % 2;
+      const lost = `nic${cable}`;
+      const after = answer([lost]);
+      const live = await daemon.simulate([lost]);
+      assert.deepEqual(expectHeld(live), expectHeld(after), `world ${world}: asked live`);
+      await pull(cable);
+      await assertHeld(guests, after, `world ${world} without ${lost}`);
+      guestCount += guests.length;
+      cut += after.vnics.filter((vnic) => vnic.unmetReservationBitsPerSecond > 0).length;
+      await plug(cable);
+      await teamIs(daemon, "ok");
+      await stopDomains(guests.map(({ domain }) => domain));
+    }
+    console.log(`      ${WORLDS} worlds, ${guestCount} guests, ${cut} with less than was reserved`);
+    assert.ok(cut >= WORLDS / 4, `worlds in which nothing is cut say little: ${cut}`);
+  }).timeout(240_000);
+
+  async function configure(frame: Frame): Promise<void> {
+    daemon.reconfigure(frameConfig(frame));
+    await until("the uplinks' speeds", async () => {
+      const { teams } = await daemon.status();
+      const speeds = teams[0]?.uplinks.map(({ speedBitsPerSecond }) => speedBitsPerSecond);
+      return speeds?.join() === frame.speeds.map((speed) => speed * 1e6).join();
+    });
+  }
+});
+
+/** Until the daemon has done its part the kernel may hold what it held before. */
+async function assertHeld(
+  guests: readonly GeneratedGuest[],
+  answer: ReturnType<typeof simulated>,
+  when: string,
+): Promise<void> {
+  const usable = answer.uplinks.filter((uplink) => uplink.usable).map(({ name }) => name);
+  const expected = expectHeld(answer);
+  let held: readonly Held[] = [];
+  const isAsExpected = () => {
+    held = readHeld(guests, usable);
+    return JSON.stringify(held) === JSON.stringify(expected);
+  };
+  await until("as simulated", isAsExpected, 10_000, 200).catch(() => undefined);
+  assert.deepEqual(held, expected, when);
+}
