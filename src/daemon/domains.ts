@@ -11,7 +11,7 @@ import type { Registry } from "./registry.ts";
 export interface DomainsOptions {
   readonly caller: LibvirtCaller;
   readonly registry: Registry;
-  readonly pauses: Pauses;
+  readonly pauses: Pick<Pauses, "noteResumed" | "noteStopped" | "settle">;
   readonly log: EventLog;
   readonly now: () => number;
   /** Something changed: run the loop. */
@@ -122,8 +122,11 @@ export class Domains {
   /** Reads one domain; one that is gone meanwhile is not an error. */
   async #read(uuid: string): Promise<void> {
     const { caller, registry, log } = this.#options;
+    const ends = registry.endsOf(uuid);
     try {
       const { definition, state } = await readDomain(caller, uuid);
+      // A hook has told of its end meanwhile: this is how it was before.
+      if (registry.endsOf(uuid) !== ends) return;
       const phase = phaseOf(state);
       if (phase === null) {
         registry.remove(uuid);

@@ -90,6 +90,8 @@ export class Journal {
   readonly #path: string;
   readonly #file: StateFile;
   #contents: JournalContents;
+  /** The disk has something older. */
+  #behind = false;
 
   private constructor(path: string, file: StateFile, contents: JournalContents) {
     this.#path = path;
@@ -159,6 +161,29 @@ export class Journal {
       );
     }
     this.#contents = next;
+    this.#behind = false;
+  }
+
+  /**
+   * Replaces the contents to tell of what has happened already: that stands whether the disk takes it or not. What
+   * it didn't take is written with the next change, or by {@link catchUp}.
+   * @returns why the disk has something older, or null
+   */
+  note(change: Partial<JournalContents>): StateError | null {
+    try {
+      this.write(change);
+      return null;
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      this.#contents = { ...this.#contents, ...change };
+      this.#behind = true;
+      return error;
+    }
+  }
+
+  /** Writes what the disk didn't take before. */
+  catchUp(): void {
+    if (this.#behind) this.note({});
   }
 }
 

@@ -29,7 +29,7 @@ import type { KernelPort, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
 import { describeTampering } from "./tampering.ts";
-import { devicesOf, findTeams } from "./teams.ts";
+import { devicesOf, findStrays, findTeams } from "./teams.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
 
@@ -131,7 +131,9 @@ export class ControlLoop {
     const links = kernel.readLinks();
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
-    const snapshot = kernel.readKernel(devices);
+    const { journal } = this.#options;
+    const looked = [...devices, findStrays(journal.contents, devices, links)];
+    const snapshot = kernel.readKernel(looked);
     const nowMs = now();
     this.#observeUplinks(links, teams, devices, nowMs);
     const build = () => {
@@ -167,7 +169,7 @@ export class ControlLoop {
     const run: Run = { world, ...planned, moves: this.#moves, steps };
     this.#last = run;
     this.#lastResyncMs = nowMs;
-    if (this.mode === "enforcing") await this.#enforce(run, devices, nowMs);
+    if (this.mode === "enforcing") await this.#enforce(run, looked, nowMs);
     return run;
   }
 
@@ -215,7 +217,8 @@ export class ControlLoop {
     const { kernel, journal, log } = this.#options;
     const links = kernel.readLinks();
     const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));
-    const { objects, sharedHooks } = kernel.readKernel(devices);
+    const strays = findStrays(journal.contents, devices, links);
+    const { objects, sharedHooks } = kernel.readKernel([...devices, strays]);
     journal.write({ released: true });
     const { before, clsactCreated } = journal.contents;
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);

@@ -39,6 +39,7 @@ export class Pauses {
    * @returns settles when all calls have ended; true if anything changed, so that the loop should run again
    */
   async carryOut(world: World, plan: Plan): Promise<boolean> {
+    this.#options.journal.catchUp();
     if (plan.teams.every((team) => team.condition === "ok")) this.#forgive();
     const states = new Map(world.domains.map((domain) => [domain.name, domain]));
     const calls = inOrder(world, plan.domains).flatMap((wish) => {
@@ -91,7 +92,10 @@ export class Pauses {
       if (this.#busy.has(entry.uuid)) continue;
       const state = await libvirt.stateOf(entry.uuid);
       if (state === "paused") {
-        if (entry.outcome === "intended") this.#record({ ...entry, outcome: "done" });
+        // A host's clock that was set back meanwhile must not make the pause longer than is allowed.
+        const sinceMs = Math.min(entry.sinceMs, this.#options.now());
+        if (entry.outcome === "intended" || sinceMs !== entry.sinceMs)
+          this.#record({ ...entry, sinceMs, outcome: "done" });
         log.tell(
           "info",
           "pause-adopted",
@@ -234,15 +238,11 @@ export class Pauses {
     this.#write({ pauses, exemptions: [...others, ...own] });
   }
 
-  /** Writes what has happened already: if it can't be, that is told and no more. */
+  /** Writes what has happened already: that stands, whether the disk takes it or not. */
   #write(change: Partial<JournalContents>): void {
     const { journal, log } = this.#options;
-    try {
-      journal.write(change);
-    } catch (error) {
-      if (!(error instanceof StateError)) throw error;
-      log.tell("error", "state-unwritable", `${error.object}: ${error.message}`);
-    }
+    const error = journal.note(change);
+    if (error !== null) log.tell("error", "state-unwritable", `${error.object}: ${error.message}`);
   }
 }
 

@@ -14,12 +14,16 @@ interface Entry {
   readonly problems: readonly Problem[];
 }
 
+/** Ends that are remembered; what was read of a domain before its end arrives within seconds. */
+const MAX_ENDS = 1000;
 /** A guest may hot-plug NICs, but not without end: PCI has fewer slots than this. */
 const MAX_VNICS_PER_DOMAIN = 64;
 
 export class Registry {
   readonly #entries = new Map<string, Entry>();
   readonly #exempt = new Map<string, string>();
+  /** How often each domain has ended, the latest last. */
+  readonly #ends = new Map<string, number>();
   #policies: ReadonlyMap<string, NetworkWish> = new Map();
   #config: Config;
 
@@ -50,7 +54,17 @@ export class Registry {
 
   remove(uuid: string): boolean {
     this.#exempt.delete(uuid);
+    const ends = this.endsOf(uuid) + 1;
+    this.#ends.delete(uuid);
+    this.#ends.set(uuid, ends);
+    const [oldest] = this.#ends.keys();
+    if (this.#ends.size > MAX_ENDS && oldest !== undefined) this.#ends.delete(oldest);
     return this.#entries.delete(uuid);
+  }
+
+  /** How often a domain has ended so far: what was read of it before another end is no longer so. */
+  endsOf(uuid: string): number {
+    return this.#ends.get(uuid) ?? 0;
   }
 
   has(uuid: string): boolean {

@@ -2,6 +2,7 @@
 import type { Config, TeamConfig } from "../model/config.ts";
 import type { LinkState } from "../model/link.ts";
 import { defaultTeam } from "../policy/config.ts";
+import type { JournalContents } from "./journal.ts";
 import type { TeamDevices } from "./ports.ts";
 
 /** The configured teams; with none configured, every active-backup bond that is a bridge's port. */
@@ -29,4 +30,25 @@ export function devicesOf(team: TeamConfig, links: readonly LinkState[]): TeamDe
     ...ports.map((port) => port.name),
   ]);
   return { bond: team.bond, ports: [...names] };
+}
+
+/**
+ * Devices that we have changed and that are in no team any more, as a port that was taken out of its bond: what we
+ * left there is still ours to take away.
+ * @returns in the form of a team without a bond
+ */
+export function findStrays(
+  saved: Pick<JournalContents, "before" | "clsactCreated">,
+  teams: readonly TeamDevices[],
+  links: readonly LinkState[],
+): TeamDevices {
+  const changed = [
+    ...saved.clsactCreated,
+    ...saved.before.flatMap((object) => ("device" in object ? [object.device] : [])),
+  ];
+  const known = new Set(teams.flatMap((team) => [team.bond, ...team.ports]));
+  const ports = [...new Set(changed)].filter(
+    (name) => !known.has(name) && links.some((link) => link.name === name),
+  );
+  return { bond: "", ports };
 }

@@ -39,6 +39,8 @@ export type Connection = Pick<LibvirtConnection, "call" | "close" | "closed">;
 /** A bus that is not there is there again within a second at a restart, and within minutes at worst at boot. */
 const FIRST_RECONNECT_MS = 200;
 const LAST_RECONNECT_MS = 5000;
+/** What no event told of and no state shows, such as a NIC plugged in while libvirtd restarts, is found by then. */
+const FULL_LOOK_MS = 60_000;
 /** Longer than libvirtd takes to answer while it starts 100 domains; its own keepalive gives up after 30 s. */
 const HEARTBEAT_TIMEOUT_MS = 5000;
 
@@ -54,6 +56,7 @@ export class LibvirtMonitor implements LibvirtCaller {
   #whyDown = "not started";
   #resyncBecause: string | null = null;
   #states: ReadonlyMap<string, LibvirtState> = new Map();
+  #resyncAtMs = 0;
   #wake: (() => void) | null = null;
 
   constructor(options: MonitorOptions) {
@@ -158,13 +161,19 @@ export class LibvirtMonitor implements LibvirtCaller {
     if (this.#up !== true) {
       this.#up = true;
       this.#tell({ type: "up" });
-      this.#tell({ type: "resync", why: because ?? "libvirt answers" });
-    } else if (because !== null) {
-      this.#tell({ type: "resync", why: because });
-    } else {
-      const difference = findDifference(before, states);
-      if (difference !== null) this.#tell({ type: "resync", why: difference });
+      this.#tellResync(because ?? "libvirt answers");
+      return;
     }
+    const { clock = SYSTEM_CLOCK } = this.#options;
+    const isDue = clock.now() >= this.#resyncAtMs + FULL_LOOK_MS;
+    const why = because ?? findDifference(before, states) ?? (isDue ? "a minute has passed" : null);
+    if (why !== null) this.#tellResync(why);
+  }
+
+  #tellResync(why: string): void {
+    const { clock = SYSTEM_CLOCK } = this.#options;
+    this.#resyncAtMs = clock.now();
+    this.#tell({ type: "resync", why });
   }
 
   #tellDown(why: string): void {

@@ -7,7 +7,13 @@ import type {
   Problem,
   VnicDefinition,
 } from "../model/domain.ts";
-import { type Conflict, DEFAULT_MINOR, type KernelMap, parseActionIndex } from "../model/kernel.ts";
+import {
+  type Conflict,
+  DEFAULT_MINOR,
+  type KernelMap,
+  parseActionIndex,
+  ROOT_MINOR,
+} from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
@@ -141,7 +147,9 @@ function buildUplink(
     speedBitsPerSecond:
       stated === undefined && config.uplinks.length > 0
         ? null
-        : (stated?.speedBitsPerSecond ?? link?.speedBitsPerSecond ?? null),
+        : (stated?.speedBitsPerSecond ??
+          link?.speedBitsPerSecond ??
+          enforcedSpeed(seen.kernel, name, config.headroom)),
     adminUp: link?.adminUp ?? false,
     carrier: link?.carrier ?? false,
     bondUp: link?.port?.bondUp ?? false,
@@ -154,6 +162,16 @@ function buildUplink(
     returnedAtMs: memory?.returnedAtMs ?? null,
     holdDownMs: memory === undefined ? config.holdDownMs : holdDownOf(memory.flaps, config),
   };
+}
+
+/**
+ * The speed that the uplink had when its classes were made. Drivers know none without a carrier: an uplink that is
+ * lost must not look like one that was never ours.
+ */
+function enforcedSpeed(kernel: KernelMap, device: string, headroom: number): number | null {
+  const root = kernel.get(`class ${device} 7570:${ROOT_MINOR.toString(16)}`);
+  if (root?.kind !== "class" || headroom >= 1) return null;
+  return Math.round(root.rateBitsPerSecond / (1 - headroom));
 }
 
 /** What the kernel's filters say of each MAC, by team. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Journal } from "../../../src/daemon/journal.ts";
@@ -57,6 +57,27 @@ describe("the journal", () => {
       drains: [{ uplink: "eno2", sinceMs: 6 }],
       exemptions: [{ uuid: "v", reason: "a person resumed it" }],
     });
+  });
+
+  it("takes what has happened also where the disk doesn't, and writes it once there is room", () => {
+    const journal = open();
+    const taken = { exemptions: [{ uuid: "v", reason: "a person resumed it" }] };
+    mkdirSync(`${path}.new`, { recursive: true });
+    assert.match(journal.note(taken)?.message ?? "", /can't be written/);
+    assert.deepEqual(
+      [journal.contents.exemptions, open().contents.exemptions],
+      [taken.exemptions, []],
+    );
+    rmSync(`${path}.new`, { recursive: true });
+    journal.catchUp();
+    assert.deepEqual(open().contents.exemptions, taken.exemptions);
+  });
+
+  it("reads a journal that an earlier version wrote", () => {
+    const { exemptions: _, ...earlier } = open().contents;
+    mkdirSync(join(directory, "state"));
+    writeFileSync(path, JSON.stringify({ ...earlier, holds: ["db"] }));
+    assert.deepEqual([open().contents.holds, open().contents.exemptions], [["db"], []]);
   });
 
   for (const [what, text] of [

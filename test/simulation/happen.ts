@@ -1,0 +1,342 @@
+/** What each event does to the models. What doesn't apply as things are (a start of what runs) does nothing. */
+
+import { isMarked } from "../../src/diff/diff.ts";
+import type { HookRequest } from "../../src/hook/request.ts";
+import { kernelKey } from "../../src/model/kernel.ts";
+import type { Happening } from "./event.ts";
+import { type Guest, macOf, xmlOf } from "./guest.ts";
+import type { Port } from "./links.ts";
+import type { Simulation } from "./simulation.ts";
+
+/** The hook gives up after this long (hooks/qemu). */
+const HOOK_LIMIT_MS = 2000;
+/** A guest's last moment at the source. */
+const LEAVING_MS = 20;
+
+export function happen(simulation: Simulation, what: Happening): void {
+  const { kernel, libvirt, clock, batchFaults } = simulation;
+  switch (what.kind) {
+    case "nothing":
+      return;
+    case "cable-out":
+    case "cable-in":
+    case "flap":
+    case "port-down":
+    case "port-up":
+    case "port-released":
+    case "port-enslaved":
+    case "device-gone":
+    case "device-back":
+    case "speed": {
+      const { ports } = simulation.links;
+      changePort(simulation, ports[what.port % ports.length] as Port, what);
+      return;
+    }
+    case "start":
+    case "stop":
+    case "leave":
+    case "arrive":
+    case "plug":
+    case "unplug":
+    case "annotate":
+    case "demand":
+    case "person-pauses":
+    case "person-resumes":
+      changeGuest(simulation, what);
+      return;
+    case "libvirt":
+      libvirt.health = what.health;
+      if (what.health === "unreachable") libvirt.disconnect();
+      clock.after(what.lastsMs, () => {
+        if (libvirt.health === what.health) libvirt.health = "well";
+      });
+      return;
+    case "libvirtd-restarts":
+      libvirt.silent = true;
+      for (const guest of libvirt.guests) {
+        if (guest.state === "running" || guest.state === "paused")
+          void callHook(simulation, guest, "reconnect", "begin");
+      }
+      return;
+    case "signals-lost":
+      libvirt.losing += what.count;
+      return;
+    case "disorder":
+      libvirt.disorder = 0.3;
+      clock.after(what.lastsMs, () => {
+        libvirt.disorder = 0;
+      });
+      return;
+    case "calls-refused":
+      libvirt.refusing += what.count;
+      return;
+    case "batch-refused":
+      batchFaults.push({ step: what.step, errno: what.errno });
+      return;
+    case "batch-breaks":
+      batchFaults.push({ step: what.step, errno: null });
+      return;
+    case "kernel-events-lost":
+      simulation.kernelEventsLost += what.count;
+      return;
+    case "tampering":
+      tamper(simulation, what);
+      return;
+    case "foreign-root": {
+      const { ports } = simulation.links;
+      const { name, present } = ports[what.port % ports.length] as Port;
+      if (!present || kernel.foreignRoots.has(name)) return;
+      const root = kernel.objects.get(`htb ${name}`);
+      if (root !== undefined) kernel.remove(root);
+      kernel.foreignRoots.set(name, "fq 8001:");
+      simulation.watcher.noteFault();
+      simulation.watcher.noteReplaced(name);
+      simulation.tellTrafficControl();
+      return;
+    }
+    case "foreign-root-gone": {
+      const { ports } = simulation.links;
+      const { name } = ports[what.port % ports.length] as Port;
+      if (kernel.foreignRoots.delete(name)) simulation.tellTrafficControl();
+      return;
+    }
+    case "disk-full":
+      simulation.diskFull = true;
+      clock.after(what.lastsMs, () => {
+        simulation.diskFull = false;
+      });
+      return;
+    case "crash":
+      simulation.crash(what.downMs);
+      return;
+    case "crash-at":
+      simulation.crashPoint = { left: what.point, downMs: what.downMs };
+      return;
+    case "restart":
+      void simulation.restart(what.downMs);
+      return;
+    case "clock-jump":
+      simulation.clockOffsetMs += what.byMs;
+  }
+}
+
+type PortHappening = Extract<Happening, { readonly port: number }>;
+
+function changePort(simulation: Simulation, port: Port, what: PortHappening): void {
+  const { links, kernel, clock } = simulation;
+  const couldSend = links.hasCarrier(port) && port.inBond;
+  switch (what.kind) {
+    case "cable-out":
+      port.cable = false;
+      break;
+    case "cable-in":
+      port.cable = true;
+      break;
+    case "flap":
+      if (!port.cable) return;
+      port.cable = false;
+      clock.after(what.downMs, () => {
+        port.cable = true;
+        simulation.noteLinks([]);
+      });
+      break;
+    case "port-down":
+      port.adminUp = false;
+      break;
+    case "port-up":
+      port.adminUp = true;
+      break;
+    case "port-released":
+      if (port.inBond) links.release(port);
+      break;
+    case "port-enslaved":
+      if (!port.present || port.inBond) return;
+      port.inBond = true;
+      port.adminUp = true;
+      break;
+    case "device-gone":
+      if (!port.present) return;
+      links.release(port);
+      port.present = false;
+      kernel.forgetDevice(port.name, port.ifindex);
+      break;
+    case "device-back":
+      if (port.present) return;
+      links.renew(port);
+      break;
+    case "speed":
+      port.speedBitsPerSecond = what.mbit * 1e6;
+      break;
+    default:
+      return;
+  }
+  const lost = couldSend && !(links.hasCarrier(port) && port.inBond);
+  simulation.noteLinks(lost ? [port.name] : []);
+}
+
+type GuestHappening = Extract<Happening, { readonly guest: number }>;
+
+function changeGuest(simulation: Simulation, what: GuestHappening): void {
+  const { libvirt } = simulation;
+  const index = what.guest % libvirt.guests.length;
+  const guest = libvirt.guests[index] as Guest;
+  switch (what.kind) {
+    case "start":
+      void start(simulation, guest, index);
+      return;
+    case "stop":
+      if (guest.state === "running" || guest.state === "paused")
+        void end(simulation, guest, "stopped");
+      return;
+    case "leave":
+      leave(simulation, guest);
+      return;
+    case "arrive":
+      void arrive(simulation, guest, index, what.arrivesMs);
+      return;
+    case "plug": {
+      const mac = macOf(index, what.vnic);
+      if (!isActive(guest) || guest.vnics.includes(mac)) return;
+      guest.vnics = [...guest.vnics, mac];
+      libvirt.emitChange(guest, "DeviceAdded");
+      return;
+    }
+    case "unplug": {
+      const mac = macOf(index, what.vnic);
+      if (!isActive(guest) || !guest.vnics.includes(mac)) return;
+      guest.vnics = guest.vnics.filter((other) => other !== mac);
+      libvirt.emitChange(guest, "DeviceRemoved");
+      return;
+    }
+    case "annotate":
+      guest.wish = what.wish;
+      if (guest.state !== "off") libvirt.emitChange(guest, "MetadataChange");
+      return;
+    case "demand":
+      guest.demandBitsPerSecond = what.mbit * 1e6;
+      return;
+    case "person-pauses":
+      if (guest.state !== "running") return;
+      guest.personTurns += 1;
+      guest.state = "paused";
+      guest.pausedBy = "person";
+      guest.pausedAtMs = simulation.clock.now();
+      libvirt.emit(guest, "suspended");
+      return;
+    case "person-resumes":
+      if (guest.state !== "paused") return;
+      guest.personTurns += 1;
+      if (guest.pausedBy === "uplinkd") guest.takenOver = true;
+      guest.state = "running";
+      guest.pausedBy = null;
+      libvirt.emit(guest, "resumed");
+      return;
+    default:
+      return;
+  }
+}
+
+function isActive(guest: Guest): boolean {
+  return guest.state === "running" || guest.state === "paused";
+}
+
+async function start(simulation: Simulation, guest: Guest, index: number): Promise<void> {
+  if (guest.state !== "off" || guest.ending) return;
+  reset(guest, index);
+  guest.state = "starting";
+  await callHook(simulation, guest, "prepare", "begin");
+  const answered = await callHook(simulation, guest, "start", "begin");
+  guest.state = "running";
+  simulation.libvirt.emit(guest, "started");
+  if (answered) simulation.watcher.noteStarted(guest);
+  await callHook(simulation, guest, "started", "begin");
+}
+
+async function arrive(
+  simulation: Simulation,
+  guest: Guest,
+  index: number,
+  arrivesMs: number,
+): Promise<void> {
+  if (guest.state !== "off" || guest.ending) return;
+  reset(guest, index);
+  guest.state = "incoming";
+  await callHook(simulation, guest, "migrate", "begin");
+  await callHook(simulation, guest, "start", "begin");
+  simulation.clock.after(arrivesMs, () => {
+    guest.state = "running";
+    simulation.libvirt.emit(guest, "resumed by migration");
+  });
+}
+
+function leave(simulation: Simulation, guest: Guest): void {
+  if (guest.state !== "running") return;
+  guest.state = "incoming";
+  simulation.libvirt.emit(guest, "suspended by migration");
+  simulation.clock.after(LEAVING_MS, () => void end(simulation, guest, "stopped by migration"));
+}
+
+async function end(
+  simulation: Simulation,
+  guest: Guest,
+  signal: "stopped" | "stopped by migration",
+): Promise<void> {
+  const xml = xmlOf(guest);
+  guest.state = "off";
+  guest.ending = true;
+  guest.pausedBy = null;
+  guest.takenOver = false;
+  simulation.libvirt.emit(guest, signal);
+  await callHook(simulation, guest, "stopped", "end", xml);
+  await callHook(simulation, guest, "release", "end", xml);
+  guest.ending = false;
+}
+
+function reset(guest: Guest, index: number): void {
+  guest.vnics = [macOf(index, 0)];
+  guest.pausedBy = null;
+  guest.takenOver = false;
+}
+
+/** @returns whether the daemon answered in time */
+function callHook(
+  { life, clock }: Simulation,
+  guest: Guest,
+  operation: HookRequest["operation"],
+  subOperation: string,
+  xml = xmlOf(guest),
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (life?.daemon.ready !== true || life.stopping) {
+      resolve(false);
+      return;
+    }
+    clock.after(HOOK_LIMIT_MS, () => resolve(false));
+    const request = { domain: guest.name, operation, subOperation, extra: "-", xml };
+    life.daemon.hook(request).then(
+      () => life.alive && resolve(true),
+      () => resolve(false),
+    );
+  });
+}
+
+/** Somebody's tc and ip. */
+function tamper(
+  simulation: Simulation,
+  { at, how }: Extract<Happening, { readonly kind: "tampering" }>,
+): void {
+  const { kernel } = simulation;
+  const choices = [...kernel.objects.values()].filter(
+    (object) => isMarked(object) && object.kind !== "uplink-action",
+  );
+  const object = choices[at % Math.max(1, choices.length)];
+  if (object === undefined) return;
+  if ("device" in object) simulation.watcher.noteReplaced(object.device);
+  if (how === "delete") kernel.remove(object);
+  else if (object.kind === "class") {
+    const rateBitsPerSecond = Math.max(8, object.rateBitsPerSecond / 2);
+    kernel.objects.set(kernelKey(object), { ...object, rateBitsPerSecond });
+  }
+  simulation.watcher.noteFault();
+  simulation.tellTrafficControl();
+}

@@ -1,0 +1,211 @@
+/** What must hold, whatever happens. Each is one function that names what doesn't, or nothing. */
+import { diffKernel } from "../../src/diff/diff.ts";
+import {
+  DEFAULT_MINOR,
+  FIRST_VNIC_MINOR,
+  kernelKey,
+  LAST_VNIC_MINOR,
+} from "../../src/model/kernel.ts";
+import type { Guest } from "./guest.ts";
+import { BOND } from "./links.ts";
+import { MAX_PAUSE_MS } from "./setting.ts";
+import { type Simulation, settle } from "./simulation.ts";
+import { wayOf } from "./traffic.ts";
+
+/** An invariant's name and what broke it. */
+export interface Violation {
+  readonly invariant: string;
+  readonly what: string;
+}
+
+type Always = (simulation: Simulation) => string | null;
+
+/** A vNIC may go unshaped for so long while the daemon runs and libvirt answers: a full look, and then some. */
+export const UNSHAPED_LIMIT_MS = 65_000;
+/** A pause may outlast its bound by so much: a refusal's backoff, and a slow answer. */
+const PAUSE_SLACK_MS = 40_000;
+
+/** Looked at after every event, and every second between. */
+export const ALWAYS: Readonly<Record<string, Always>> = {
+  /** Classes that carry traffic never sum above the capacity, also after the loss of any one uplink. */
+  capacityHeld(simulation) {
+    const { kernel, guests, links, watcher } = simulation;
+    if (!watcher.isSettled()) return null;
+    const carried = new Map<string, Map<number, number>>();
+    for (const guest of guests) {
+      if (guest.state !== "running") continue;
+      for (const mac of guest.vnics) {
+        const way = wayOf(kernel, mac);
+        if (way.class === null || way.discarded || way.port === null) continue;
+        const classes = carried.get(way.port) ?? new Map<number, number>();
+        classes.set(way.class.minor, way.class.rateBitsPerSecond);
+        carried.set(way.port, classes);
+      }
+    }
+    for (const [port, classes] of carried) {
+      const root = kernel.objects.get(`class ${port} 7570:1`);
+      const host = kernel.objects.get(`class ${port} 7570:${DEFAULT_MINOR.toString(16)}`);
+      if (root?.kind !== "class" || host?.kind !== "class") continue;
+      classes.set(DEFAULT_MINOR, host.rateBitsPerSecond);
+      const sum = [...classes.values()].reduce((total, rate) => total + rate, 0);
+      const stated = simulation.loaded.config.teams[0]?.uplinks.find(({ name }) => name === port);
+      const speed = stated?.speedBitsPerSecond ?? links.find(port)?.speedBitsPerSecond ?? 0;
+      if (sum > root.rateBitsPerSecond)
+        return `${port} carries classes of ${sum} in ${root.rateBitsPerSecond} bit/s`;
+      if (watcher.speedsKnown && root.rateBitsPerSecond > speed)
+        return `${port} has ${root.rateBitsPerSecond} of ${speed} bit/s`;
+    }
+    return null;
+  },
+
+  /** Nothing is unshaped for longer than the bound. */
+  shapedInTime({ watcher }) {
+    return watcher.overdueUnshaped();
+  },
+
+  /** A guest whose start the hook answered is in its class before its CPUs run. */
+  shapedFromTheFirstFrame({ watcher }) {
+    return watcher.unshapedStart;
+  },
+
+  /** A domain that we paused is in the journal, or it was said that it is left. */
+  pausesKnown({ guests, watcher }) {
+    for (const guest of guests) {
+      if (guest.pausedBy !== "uplinkd" || watcher.isJournaled(guest)) continue;
+      if (!watcher.wasReported(guest)) return `${guest.name}, paused by uplinkd, is forgotten`;
+    }
+    return null;
+  },
+
+  /** A domain that we paused runs again when its longest pause has passed. */
+  pausesEnd({ watcher }) {
+    return watcher.overduePause();
+  },
+
+  /** What a person did to a domain is never undone. */
+  personsRespected({ watcher }) {
+    return watcher.disrespect;
+  },
+
+  /** An event costs a bounded number of runs, and of steps. */
+  workBounded({ watcher }) {
+    return watcher.excessiveWork();
+  },
+
+  /** Nothing is thrown that is no error of ours. */
+  noBugs({ watcher }) {
+    return watcher.bug;
+  },
+};
+
+type AtRest = (simulation: Simulation) => string | null | Promise<string | null>;
+
+/** Looked at when all faults have ended and time has passed. */
+export const AT_REST: Readonly<Record<string, AtRest>> = {
+  /** The kernel equals the plan, and a second run has nothing to do. */
+  async kernelIsAsPlanned(simulation) {
+    const { life, clock, kernel } = simulation;
+    if (life === null) return "the daemon is down";
+    const { loop } = life.daemon;
+    const running = loop.run();
+    await clock.advance(20, settle);
+    const run = await running;
+    if (run.steps.length > 0) {
+      const steps = run.steps.slice(0, 5).map(({ op, object }) => `${op} ${kernelKey(object)}`);
+      return `a second run has ${run.steps.length} steps: ${steps.join(", ")}`;
+    }
+    const [drift] = loop.drift;
+    if (drift !== undefined) return `drift: ${drift.op} ${drift.object}: ${drift.message}`;
+    const ports = simulation.links.ports.map((port) => port.name);
+    const { objects } = kernel.readKernel([{ bond: BOND, ports }]);
+    const [step] = diffKernel(objects, run.plan.kernel);
+    return step === undefined ? null : `not as planned: ${step.op} ${kernelKey(step.object)}`;
+  },
+
+  /** No class, filter or action is left of a domain that is gone. */
+  nothingLeftBehind({ kernel, guests }) {
+    const macs = new Set(
+      guests.flatMap((guest) => (guest.state === "off" ? [] : [...guest.vnics])),
+    );
+    const classes = new Map<string, number>();
+    for (const object of kernel.objects.values()) {
+      if ("mac" in object && !macs.has(object.mac)) return `${kernelKey(object)} is left behind`;
+      if (object.kind !== "class") continue;
+      if (object.minor < FIRST_VNIC_MINOR || object.minor > LAST_VNIC_MINOR) continue;
+      const count = (classes.get(object.device) ?? 0) + 1;
+      classes.set(object.device, count);
+      if (count > macs.size) return `${object.device} has ${count} classes for ${macs.size} vNICs`;
+    }
+    return null;
+  },
+
+  /** A team that misses an uplink which it had isn't called whole. */
+  lossesKnown({ life, watcher }) {
+    const port = watcher.lostPort();
+    const [team] = life?.daemon.loop.last?.plan.teams ?? [];
+    return port !== null && team?.condition === "ok" ? `${port} is lost, and the team is ok` : null;
+  },
+
+  /** The daemon knows every domain as it is. */
+  domainsKnown({ life, guests }) {
+    const domains = life?.daemon.loop.last?.world.domains ?? [];
+    const byName = new Map(domains.map((domain) => [domain.name, domain]));
+    for (const guest of guests) {
+      const domain = byName.get(guest.name);
+      if (guest.state === "off") {
+        if (domain !== undefined) return `${guest.name} is off and still known`;
+        continue;
+      }
+      if (domain === undefined) return `${guest.name} is ${guest.state} and unknown`;
+      if (domain.phase !== guest.state)
+        return `${guest.name} is ${guest.state}, not ${domain.phase}`;
+      const macs = domain.vnics.map((vnic) => vnic.mac).join();
+      if (macs !== guest.vnics.join())
+        return `${guest.name} has ${guest.vnics.join()}, not ${macs}`;
+      const reserved = domain.vnics[0]?.policy.bandwidth.reservationBitsPerSecond;
+      if (reserved !== undefined && reserved !== guest.wish.reservationMbit * 1e6)
+        return `${guest.name} was promised ${guest.wish.reservationMbit}mbit, not ${reserved}`;
+    }
+    return null;
+  },
+
+  /** With every uplink well, no domain is paused by us. */
+  nobodyWaitsWithoutReason({ links, guests, kernel, life }) {
+    const plans = new Map(life?.daemon.loop.last?.plan.domains.map((plan) => [plan.domain, plan]));
+    const whole =
+      links.ports.every((port) => links.canSend(port)) && kernel.foreignRoots.size === 0;
+    for (const guest of guests) {
+      if (guest.pausedBy !== "uplinkd") continue;
+      if (whole) return `${guest.name} is paused, and every uplink is well`;
+      const action = plans.get(guest.name)?.action;
+      if (action !== "pause") return `${guest.name} is paused, and the plan is ${action}`;
+    }
+    return null;
+  },
+};
+
+export function checkAlways(simulation: Simulation): Violation | null {
+  for (const [invariant, check] of Object.entries(ALWAYS)) {
+    const what = check(simulation);
+    if (what !== null) return { invariant, what };
+  }
+  return null;
+}
+
+export async function checkAtRest(simulation: Simulation): Promise<Violation | null> {
+  for (const [invariant, check] of Object.entries(AT_REST)) {
+    const what = await check(simulation);
+    if (what !== null) return { invariant, what };
+  }
+  return null;
+}
+
+/** The bound of a pause of ours, with what a backoff may add. */
+export function pauseLimitMs(): number {
+  return MAX_PAUSE_MS + PAUSE_SLACK_MS;
+}
+
+/** Vnics of guests that run. */
+export function runningVnics(guests: readonly Guest[]): string[] {
+  return guests.flatMap((guest) => (guest.state === "running" ? [...guest.vnics] : []));
+}

@@ -1,0 +1,241 @@
+/** What the simulation remembers of what it saw, for the invariants to judge. */
+
+import type { JournalContents } from "../../src/daemon/journal.ts";
+import type { Run } from "../../src/daemon/loop.ts";
+import type { Guest } from "./guest.ts";
+import { pauseLimitMs, runningVnics, UNSHAPED_LIMIT_MS } from "./invariants.ts";
+import type { LibvirtWitness } from "./libvirt.ts";
+import type { Life } from "./life.ts";
+import type { Simulation } from "./simulation.ts";
+import { wayOf } from "./traffic.ts";
+
+/** Between two events: so many runs at once, and so many more a second. */
+const RUNS_AT_ONCE = 40;
+const RUNS_PER_SECOND = 4;
+/** Steps between two events, for each object that there may be. */
+const STEPS_PER_OBJECT = 12;
+
+export class Watcher implements LibvirtWitness {
+  disrespect: string | null = null;
+  bug: string | null = null;
+  unshapedStart: string | null = null;
+  /** Neither a speed has changed nor a port since the last run. */
+  speedsKnown = false;
+  readonly #simulation: Simulation;
+  /** The last run's plan stands in the kernel. */
+  #enforced = false;
+  /** ifindex of each port that has carried traffic under our classes, by name. */
+  readonly #served = new Map<string, number>();
+  #linksChanged = 0;
+  #changedAtMs = 0;
+  /** Since when each vNIC has been unshaped without excuse. */
+  readonly #unshapedSinceMs = new Map<string, number>();
+  readonly #overdueMs = new Map<string, number>();
+  #lookedAtMs = 0;
+  #runs = 0;
+  #steps = 0;
+  #eventAtMs = 0;
+  /** Domains whose pause was said to be left to others, by the time of it. */
+  readonly #reportedAtMs = new Map<string, number>();
+  /** Running was shown to the daemon since its own pause took effect. */
+  readonly #shownRunning = new Set<string>();
+  /** Whether it is ours can't be known: the daemon died, or got no answer, between intent and outcome. */
+  readonly #ambiguous = new Set<string>();
+  #journal: { readonly text: string | null; readonly entries: ReadonlyMap<string, string> } = {
+    text: null,
+    entries: new Map(),
+  };
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+  }
+
+  noteEvent(): void {
+    this.#runs = 0;
+    this.#steps = 0;
+    this.#eventAtMs = this.#simulation.clock.now();
+  }
+
+  noteLinks(): void {
+    for (const { name, inBond } of this.#simulation.links.ports)
+      if (!inBond) this.#served.delete(name);
+    this.#linksChanged += 1;
+    this.speedsKnown = false;
+    this.#changedAtMs = this.#simulation.clock.now();
+  }
+
+  /** The kernel isn't as it was left, or doesn't take what it is given. */
+  noteFault(): void {
+    this.#enforced = false;
+    this.#changedAtMs = this.#simulation.clock.now();
+  }
+
+  /** @param applying in the middle of a batch */
+  noteCrash(applying: boolean): void {
+    if (applying) this.#enforced = false;
+    for (const [uuid, outcome] of this.#entries()) {
+      if (outcome === "intended") this.#ambiguous.add(uuid);
+    }
+  }
+
+  noteRun(life: Life, { world, plan, steps }: Run): void {
+    this.#runs += 1;
+    this.#steps += steps.length;
+    const sawAtMs = world.nowMs - life.now() + this.#simulation.clock.now();
+    if (plan.teams.every((team) => team.condition === "ok")) {
+      for (const guest of this.#simulation.guests) guest.takenOver = false;
+    }
+    if (!life.daemon.domains.complete) {
+      if (steps.length > 0) this.#enforced = false;
+      return;
+    }
+    if (life.daemon.loop.drift.length > 0 || sawAtMs <= this.#changedAtMs) return;
+    const { links, kernel } = this.#simulation;
+    for (const port of links.ports) {
+      if (links.canSend(port) && !kernel.foreignRoots.has(port.name))
+        this.#served.set(port.name, port.ifindex);
+    }
+    this.#enforced = true;
+    this.speedsKnown = true;
+    this.#linksChanged = 0;
+  }
+
+  /** Somebody else took what stood on a device: nothing tells any more what it was. */
+  noteReplaced(device: string): void {
+    this.#served.delete(device);
+  }
+
+  /** A port that was served as it is, and has no carrier now; null: none. */
+  lostPort(): string | null {
+    const { links, kernel } = this.#simulation;
+    for (const port of links.ports) {
+      if (!port.inBond) this.#served.delete(port.name);
+      if (this.#served.get(port.name) !== port.ifindex || kernel.foreignRoots.has(port.name))
+        continue;
+      if (!links.hasCarrier(port)) return port.name;
+    }
+    return null;
+  }
+
+  noteTold(id: string, message: string, domain: string | null): void {
+    if (id === "bug") this.bug ??= message;
+    if (id === "domain-taken-over" && domain !== null) {
+      this.#reportedAtMs.set(domain, this.#simulation.clock.now());
+    }
+  }
+
+  noteStarted(guest: Guest): void {
+    const { kernel } = this.#simulation;
+    for (const mac of guest.vnics) {
+      if (!this.#isShaped(mac) && this.#enforced && kernel.foreignRoots.size === 0)
+        this.unshapedStart ??= `${guest.name} ${mac} runs, and has no class of its own`;
+    }
+  }
+
+  suspending(guest: Guest): void {
+    if (guest.takenOver && this.#shownRunning.has(guest.uuid))
+      this.disrespect ??= `${guest.name} was resumed by a person, and is paused again`;
+    this.#shownRunning.delete(guest.uuid);
+    this.#ambiguous.delete(guest.uuid);
+  }
+
+  resuming(guest: Guest, issuedAtTurn: number): void {
+    const known = issuedAtTurn === guest.personTurns && this.#shownRunning.has(guest.uuid);
+    if (guest.pausedBy === "person" && known && !this.#ambiguous.has(guest.uuid))
+      this.disrespect ??= `${guest.name} was paused by a person, and is resumed`;
+    this.#ambiguous.delete(guest.uuid);
+  }
+
+  shown(guest: Guest): void {
+    if (guest.state === "running" && this.#simulation.life !== null)
+      this.#shownRunning.add(guest.uuid);
+  }
+
+  /** Whether the classes are as planned for what is, but for at most one change of links since. */
+  isSettled(): boolean {
+    const { life } = this.#simulation;
+    if (!this.#enforced || this.#linksChanged > 1) return false;
+    return life === null || (life.applying === 0 && life.daemon.domains.complete);
+  }
+
+  overdueUnshaped(): string | null {
+    const nowMs = this.#simulation.clock.now();
+    const excused = this.#isExcused();
+    const running = new Set(runningVnics(this.#simulation.guests));
+    for (const mac of this.#unshapedSinceMs.keys())
+      if (!running.has(mac)) this.#unshapedSinceMs.delete(mac);
+    for (const mac of running) {
+      if (excused || this.#isShaped(mac)) {
+        this.#unshapedSinceMs.delete(mac);
+        continue;
+      }
+      const sinceMs = this.#unshapedSinceMs.get(mac) ?? nowMs;
+      this.#unshapedSinceMs.set(mac, sinceMs);
+      if (nowMs - sinceMs > UNSHAPED_LIMIT_MS)
+        return `${mac} has been unshaped for ${nowMs - sinceMs} ms`;
+    }
+    return null;
+  }
+
+  overduePause(): string | null {
+    const nowMs = this.#simulation.clock.now();
+    const elapsedMs = nowMs - this.#lookedAtMs;
+    this.#lookedAtMs = nowMs;
+    for (const guest of this.#simulation.guests) {
+      if (guest.pausedBy !== "uplinkd" || nowMs - guest.pausedAtMs < pauseLimitMs()) {
+        this.#overdueMs.delete(guest.uuid);
+        continue;
+      }
+      const overdueMs =
+        (this.#overdueMs.get(guest.uuid) ?? 0) + (this.#isExcused() ? 0 : elapsedMs);
+      this.#overdueMs.set(guest.uuid, overdueMs);
+      if (overdueMs > pauseLimitMs() / 4 && !this.wasReported(guest))
+        return `${guest.name} has been paused for ${nowMs - guest.pausedAtMs} ms`;
+    }
+    return null;
+  }
+
+  excessiveWork(): string | null {
+    const { clock, kernel } = this.#simulation;
+    const seconds = (clock.now() - this.#eventAtMs) / 1000;
+    const runs = RUNS_AT_ONCE + RUNS_PER_SECOND * seconds;
+    if (this.#runs > runs) return `${this.#runs} runs in ${seconds} s after one event`;
+    const steps = STEPS_PER_OBJECT * (100 + kernel.objects.size);
+    if (this.#steps > steps) return `${this.#steps} steps after one event`;
+    return null;
+  }
+
+  isJournaled(guest: Guest): boolean {
+    return this.#entries().has(guest.uuid);
+  }
+
+  wasReported(guest: Guest): boolean {
+    return (this.#reportedAtMs.get(guest.name) ?? 0) >= guest.pausedAtMs;
+  }
+
+  #entries(): ReadonlyMap<string, string> {
+    const { disk } = this.#simulation;
+    if (disk !== this.#journal.text) {
+      const { pauses } = JSON.parse(disk ?? '{"pauses":[]}') as Pick<JournalContents, "pauses">;
+      const entries = new Map(pauses.map(({ uuid, outcome }) => [uuid, outcome]));
+      this.#journal = { text: disk, entries };
+    }
+    return this.#journal.entries;
+  }
+
+  /** In its own class, or nowhere at all, on a port that uplinkd can shape. */
+  #isShaped(mac: string): boolean {
+    const { kernel } = this.#simulation;
+    const way = wayOf(kernel, mac);
+    if (way.port === null || kernel.foreignRoots.has(way.port)) return true;
+    return way.own;
+  }
+
+  /** Nobody can be asked for anything now. */
+  #isExcused(): boolean {
+    const { life, libvirt, diskFull } = this.#simulation;
+    return (
+      life === null || life.stopping || !life.daemon.ready || libvirt.health !== "well" || diskFull
+    );
+  }
+}

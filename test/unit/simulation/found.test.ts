@@ -1,0 +1,66 @@
+// Bugs that the simulation found, each as the history that showed it. docs/testing.md tells of them.
+import assert from "node:assert/strict";
+import { live } from "../../simulation/simulate.ts";
+import { PAUSED, PLAIN, then } from "./histories.ts";
+
+describe("what the simulation found stays mended:", () => {
+  for (const [what, seed, events] of [
+    [
+      "an annotation whose event was lost is read within a minute",
+      1,
+      [
+        then(347, { kind: "start", guest: 6 }),
+        then(19, { kind: "signals-lost", count: 3 }),
+        then(3526, {
+          kind: "annotate",
+          guest: 39,
+          wish: { ...PLAIN, reservationMbit: 1000, action: "pause" },
+        }),
+      ],
+    ],
+    [
+      "a port that leaves the bond keeps nothing of ours",
+      2,
+      [then(411, { kind: "port-released", port: 7 })],
+    ],
+    [
+      "a full disk and a resume make no endless loop",
+      17,
+      [
+        ...PAUSED,
+        then(3000, { kind: "cable-in", port: 0 }),
+        then(10, { kind: "disk-full", lastsMs: 30_000 }),
+        then(20_000, { kind: "nothing" }),
+      ],
+    ],
+    [
+      "an uplink whose driver knows no speed without a carrier is lost, not somebody else's",
+      8,
+      [...PAUSED, then(3000, { kind: "nothing" })],
+    ],
+    [
+      "whom a person resumed isn't paused again by the next run of the daemon",
+      17,
+      [
+        ...PAUSED,
+        then(3000, { kind: "person-resumes", guest: 0 }),
+        then(1000, { kind: "crash", downMs: 10 }),
+        then(20_000, { kind: "nothing" }),
+      ],
+    ],
+    [
+      "a pause is no longer for a host's clock that was set back",
+      17,
+      [
+        ...PAUSED,
+        then(3000, { kind: "clock-jump", byMs: -3600e3 }),
+        then(1000, { kind: "restart", downMs: 10 }),
+        then(240_000, { kind: "nothing" }),
+      ],
+    ],
+  ] as const) {
+    it(what, async () => {
+      assert.equal((await live(seed, events)).violation, null);
+    });
+  }
+});

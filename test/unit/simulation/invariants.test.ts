@@ -1,0 +1,199 @@
+// Each invariant is seen to fail where what protects it is taken away.
+import assert from "node:assert/strict";
+import type { KernelPort } from "../../../src/daemon/ports.ts";
+import { LibvirtError } from "../../../src/model/errors.ts";
+import { FIRST_VNIC_MINOR, type KernelObject, LAST_VNIC_MINOR } from "../../../src/model/kernel.ts";
+import type { Event } from "../../simulation/event.ts";
+import { ALWAYS, AT_REST } from "../../simulation/invariants.ts";
+import { live, simulate } from "../../simulation/simulate.ts";
+import type { Mutation } from "../../simulation/simulation.ts";
+import { PAUSED, PLAIN, then } from "./histories.ts";
+
+/** A kernel whose ports are replaced one by one. */
+const kernelWith = (change: (kernel: KernelPort) => Partial<KernelPort>): Mutation => ({
+  outside: (outside) => ({ ...outside, kernel: { ...outside.kernel, ...change(outside.kernel) } }),
+});
+
+/** The rate of a vNIC's class, times so much. */
+function scale(object: KernelObject, factor: number): KernelObject {
+  if (object.kind !== "class") return object;
+  if (object.minor < FIRST_VNIC_MINOR || object.minor > LAST_VNIC_MINOR) return object;
+  return { ...object, rateBitsPerSecond: object.rateBitsPerSecond * factor };
+}
+
+const MUTATIONS: Readonly<Record<string, Mutation>> = {
+  // Classes get twice what they are said to have.
+  capacityHeld: kernelWith((kernel) => ({
+    apply: (steps) =>
+      kernel.apply(steps.map((step) => ({ ...step, object: scale(step.object, 2) }))),
+    readKernel: (teams) => {
+      const snapshot = kernel.readKernel(teams);
+      const objects = [...snapshot.objects].map(
+        ([key, object]) => [key, scale(object, 0.5)] as const,
+      );
+      return { ...snapshot, objects: new Map(objects) };
+    },
+  })),
+  // Neither hooks nor events of libvirt are heard.
+  shapedInTime: {
+    daemon: (daemon) => {
+      daemon.hook = () => Promise.reject(new Error("not heard"));
+      daemon.domains.handle = () => undefined;
+      Object.defineProperty(daemon.domains, "complete", { value: true });
+    },
+  },
+  // Hooks are answered at once.
+  shapedFromTheFirstFrame: {
+    daemon: (daemon) => {
+      daemon.hook = async () => ({ accept: true });
+    },
+  },
+  // What was paused isn't written down.
+  pausesKnown: {
+    outside: (outside) => ({
+      ...outside,
+      stateFile: {
+        ...outside.stateFile,
+        replace: (text) =>
+          outside.stateFile.replace(JSON.stringify({ ...JSON.parse(text), pauses: [] })),
+      },
+    }),
+  },
+  // No pause is too long.
+  pausesEnd: {
+    outside: (outside) => ({
+      ...outside,
+      loaded: { ...outside.loaded, config: { ...outside.loaded.config, maxPauseMs: 3600e3 } },
+    }),
+  },
+  // What a person did isn't kept in mind.
+  personsRespected: {
+    daemon: (daemon) => {
+      daemon.registry.exempt = () => undefined;
+    },
+  },
+  // Our own changes are told as if they were somebody else's, and something always differs.
+  workBounded: {
+    outside: (outside, simulation) => ({
+      ...outside,
+      kernel: {
+        ...outside.kernel,
+        apply: (steps) => {
+          simulation.tellLinks([]);
+          return outside.kernel.apply(steps);
+        },
+        readKernel: (teams) => {
+          const snapshot = outside.kernel.readKernel(teams);
+          const objects = new Map(snapshot.objects);
+          objects.delete("catch-all bond0");
+          return { ...snapshot, objects };
+        },
+      },
+    }),
+  },
+  // Something throws what nobody throws on purpose.
+  noBugs: kernelWith(() => ({
+    readLinks: () => {
+      throw new TypeError("undefined is not a link");
+    },
+  })),
+  // The kernel takes no deletion, and says that it did.
+  kernelIsAsPlanned: {
+    kernel: (kernel) => {
+      const apply = kernel.applyStep.bind(kernel);
+      kernel.applyStep = (step) => (step.op === "delete" ? null : apply(step));
+    },
+  },
+  // No domain is ever gone.
+  nothingLeftBehind: {
+    daemon: (daemon) => {
+      daemon.registry.remove = () => false;
+    },
+  },
+  // A link is up, whatever its cable.
+  lossesKnown: kernelWith((kernel) => ({
+    readLinks: () =>
+      kernel.readLinks().map((link) => ({
+        ...link,
+        carrier: true,
+        port: link.port === null ? null : { ...link.port, bondUp: true },
+      })),
+  })),
+  // Annotations and devices are read once.
+  domainsKnown: {
+    daemon: (daemon) => {
+      const put = daemon.registry.put.bind(daemon.registry);
+      daemon.registry.put = (definition, phase) => {
+        if (!daemon.registry.has(definition.uuid)) return put(definition, phase);
+        daemon.registry.setPhase(definition.uuid, phase);
+        return { refusal: null };
+      };
+    },
+  },
+  // Nobody can be resumed.
+  nobodyWaitsWithoutReason: {
+    outside: (outside) => ({
+      ...outside,
+      open: async (options) => {
+        const connection = await outside.open(options);
+        return {
+          close: () => connection.close(),
+          get closed() {
+            return connection.closed;
+          },
+          call: (call) =>
+            call.member === "Resume"
+              ? Promise.reject(new LibvirtError(call.object, "no"))
+              : connection.call(call),
+        };
+      },
+    }),
+  },
+};
+
+/** A host with too little room for three reservations on one uplink, if each took twice as much. */
+const RESERVED: readonly Event[] = [0, 1, 2].flatMap((guest): Event[] => [
+  then(10, { kind: "annotate", guest, wish: { ...PLAIN, reservationMbit: 3000 } }),
+  then(10, { kind: "start", guest }),
+]);
+
+/** A person takes the paused guest over, before the daemon would. */
+const RESUMED: readonly Event[] = [
+  then(3000, { kind: "person-resumes", guest: 0 }),
+  then(20_000, { kind: "nothing" }),
+];
+
+/** Histories that don't come about by chance soon enough. */
+const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
+  capacityHeld: [...RESERVED, then(1000, { kind: "nothing" })],
+  personsRespected: [...PAUSED, ...RESUMED],
+  lossesKnown: [then(1000, { kind: "cable-out", port: 1 })],
+  pausesKnown: PAUSED,
+  pausesEnd: [...PAUSED, then(300_000, { kind: "nothing" })],
+  nobodyWaitsWithoutReason: [...PAUSED, then(3000, { kind: "cable-in", port: 0 })],
+};
+
+describe("an invariant of the simulation", () => {
+  it("has a mutation that breaks it, each of them", () => {
+    assert.deepEqual(Object.keys(MUTATIONS), [...Object.keys(ALWAYS), ...Object.keys(AT_REST)]);
+  });
+
+  for (const [invariant, mutation] of Object.entries(MUTATIONS)) {
+    it(`fails without its protection: ${invariant}`, async function () {
+      this.timeout(30_000);
+      const history = HISTORIES[invariant];
+      if (history !== undefined) {
+        assert.equal((await live(17, history)).violation, null, "it holds with its protection");
+        assert.equal((await live(17, history, mutation)).violation?.invariant, invariant);
+        return;
+      }
+      for (let seed = 1; seed <= 30; seed += 1) {
+        const { violation } = await simulate(seed, 100, mutation);
+        if (violation === null) continue;
+        assert.equal(violation.invariant, invariant, violation.what);
+        return;
+      }
+      assert.fail("30 histories, and nothing was seen");
+    });
+  }
+});
