@@ -1,4 +1,5 @@
 /** Calls about domains (libvirt: libvirt-domain). A domain is named by its UUID, which libvirt-dbus's paths hold. */
+import { inspect } from "node:util";
 import type { DomainDefinition, DomainPhase } from "../model/domain.ts";
 import { LibvirtError } from "../model/errors.ts";
 import { clip } from "../model/units.ts";
@@ -181,6 +182,7 @@ function toState(object: string, value: unknown): LibvirtState {
 }
 
 function unexpected(object: string, what: string, value: unknown): LibvirtError {
-  const shown = clip(JSON.stringify(value) ?? "nothing");
+  // Not JSON: D-Bus's 64-bit numbers are bigints, which it refuses.
+  const shown = clip(inspect(value, { depth: 2, maxArrayLength: 4, maxStringLength: 60 }));
   return new LibvirtError(object, `${what} gave ${shown}; is this libvirt-dbus 1.4 or later?`);
 }

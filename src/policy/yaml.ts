@@ -166,7 +166,9 @@ function likeliestBranch(
   const [word] = words;
   if (word !== undefined) {
     const merged = { ...word, input, values: words.flatMap((issue) => issue.values) };
-    const isNear = nearestWord(String(input), merged.values.map(String)) !== null;
+    // A map may have a key named toString, and is no word in any case.
+    const isScalarInput = typeof input !== "object";
+    const isNear = isScalarInput && nearestWord(String(input), merged.values.map(String)) !== null;
     if (isNear) return [merged];
     if (words.length === branches.length) return [merged];
   }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { buildConfig } from "../../../src/policy/config.ts";
 import { parseConfigFile } from "../../../src/policy/config-file.ts";
 import { parsePolicyFile } from "../../../src/policy/policy-file.ts";
+import { parseScenario } from "../../../src/policy/scenario.ts";
 import { MAX_FILE_BYTES, type YamlResult } from "../../../src/policy/yaml.ts";
 
 function complaints(result: YamlResult<unknown>): string[] {
@@ -156,6 +158,86 @@ describe("a YAML file's mistakes", () => {
       fc.property(yamlish, (parts) => {
         policy(parts.join(""));
         config(parts.join(""));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("are told, and nothing is thrown, for our own keys in any arrangement; what is taken can be planned", function () {
+    this.timeout(20_000);
+    const key = fc.constantFrom(
+      ...[
+        "teams",
+        "team",
+        "bond",
+        "uplinks",
+        "name",
+        "speed",
+        "label",
+        "headroom",
+        "host",
+        "shares",
+      ],
+      ...["reservation", "limit", "priority", "holdDown", "floor", "admission", "survive", "caps"],
+      ...[
+        "domain",
+        "domains",
+        "vnics",
+        "mac",
+        "policies",
+        "bandwidth",
+        "failover",
+        "action",
+        "grace",
+      ],
+      ...[
+        "maxPause",
+        "resync",
+        "placement",
+        "prefer",
+        "apart",
+        "description",
+        "__proto__",
+        "toString",
+      ],
+    );
+    const word = fc.constantFrom(
+      ...[
+        "bond0",
+        "nic0",
+        "1gbit",
+        "10mbit",
+        "0bit",
+        "5%",
+        "200%",
+        "10s",
+        "-1s",
+        "critical",
+        "pause",
+      ],
+      ...["auto", "enforce", "web-*", "52:54:00:00:00:01", "", "a".repeat(300), "1e300gbit"],
+    );
+    const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        word,
+        fc.constantFrom(0, 1, -1, 1e300, Number.NaN, true, null),
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(key, tie("value"), { maxKeys: 4 }),
+      ),
+    }));
+    const file = fc.dictionary(key, value, { maxKeys: 4 });
+    fc.assert(
+      fc.property(file, (written) => {
+        const text = JSON.stringify(written);
+        policy(text);
+        complaints(parseScenario("s.yaml", text));
+        const parsed = parseConfigFile("u.yaml", text);
+        if (!parsed.ok) return;
+        for (const team of buildConfig([parsed.value]).teams) {
+          assert.ok(team.headroom >= 0 && team.headroom <= 1 && team.holdDownMs >= 0);
+          assert.ok(Number.isFinite(team.host.reservationBitsPerSecond));
+        }
       }),
       { numRuns: 500 },
     );
