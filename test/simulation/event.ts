@@ -17,6 +17,10 @@ export type Happening =
   | { readonly kind: "annotate"; readonly guest: number; readonly wish: Wish }
   | { readonly kind: "demand"; readonly guest: number; readonly mbit: number }
   | { readonly kind: "person-pauses" | "person-resumes"; readonly guest: number }
+  | { readonly kind: "hold" | "unhold"; readonly guest: number }
+  | { readonly kind: "drain"; readonly port: number; readonly force: boolean }
+  | { readonly kind: "undrain"; readonly port: number }
+  | { readonly kind: "release" | "enable" }
   | {
       readonly kind: "libvirt";
       readonly health: "slow" | "dead" | "unreachable";
@@ -89,6 +93,12 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   ],
   [3, (random) => ({ kind: "person-pauses", guest: guest(random) })],
   [4, (random) => ({ kind: "person-resumes", guest: guest(random) })],
+  [1, (random) => ({ kind: "hold", guest: guest(random) })],
+  [2, (random) => ({ kind: "unhold", guest: guest(random) })],
+  [1, (random) => ({ kind: "drain", port: port(random), force: random.chance(0.5) })],
+  [2, (random) => ({ kind: "undrain", port: port(random) })],
+  [0.4, () => ({ kind: "release" })],
+  [2, () => ({ kind: "enable" })],
   [
     2,
     (random) => ({

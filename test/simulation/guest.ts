@@ -29,6 +29,8 @@ export interface Guest {
   pausedAtMs: number;
   /** Increases with each change of state by a person, so that who comes second can be told. */
   personTurns: number;
+  /** Since when an operator has been told that it is held; null: it isn't, or not for sure. */
+  heldSinceMs: number | null;
   /** A person resumed what uplinkd had paused, and its team hasn't been whole since. */
   takenOver: boolean;
 }
@@ -45,6 +47,7 @@ export function makeGuest(index: number, wish: Wish): Guest {
     pausedBy: null,
     pausedAtMs: 0,
     personTurns: 0,
+    heldSinceMs: null,
     takenOver: false,
   };
 }

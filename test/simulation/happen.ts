@@ -2,9 +2,11 @@
 
 import { isMarked } from "../../src/diff/diff.ts";
 import type { HookRequest } from "../../src/hook/request.ts";
+import { UplinkError } from "../../src/model/errors.ts";
 import { kernelKey } from "../../src/model/kernel.ts";
 import type { Happening } from "./event.ts";
 import { type Guest, macOf, xmlOf } from "./guest.ts";
+import type { Daemon } from "./host.ts";
 import type { Port } from "./links.ts";
 import type { Simulation } from "./simulation.ts";
 
@@ -43,6 +45,35 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "person-pauses":
     case "person-resumes":
       changeGuest(simulation, what);
+      return;
+    case "hold":
+    case "unhold": {
+      const guest = libvirt.guests[what.guest % libvirt.guests.length] as Guest;
+      if (what.kind === "unhold") guest.heldSinceMs = null;
+      ask(simulation, async (daemon) => {
+        const answer = await daemon.operator[what.kind](guest.name);
+        if (what.kind === "hold" && answer !== null) guest.heldSinceMs = clock.now();
+      });
+      return;
+    }
+    case "drain":
+    case "undrain": {
+      const { ports } = simulation.links;
+      const { name } = ports[what.port % ports.length] as Port;
+      ask(simulation, async ({ operator }) => {
+        if (what.kind === "drain") await operator.drain(name, what.force);
+        else await operator.undrain(name);
+      });
+      return;
+    }
+    case "release":
+      simulation.watcher.noteRelease();
+      ask(simulation, async (daemon) => {
+        if (await daemon.release()) simulation.watcher.noteReleased();
+      });
+      return;
+    case "enable":
+      ask(simulation, (daemon) => daemon.enable());
       return;
     case "libvirt":
       libvirt.health = what.health;
@@ -118,6 +149,19 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "clock-jump":
       simulation.clockOffsetMs += what.byMs;
   }
+}
+
+/** uplinkctl: an answer may be an error, if it is one of ours. */
+function ask({ life }: Simulation, question: (daemon: Daemon) => Promise<void>): void {
+  if (life?.daemon.ready !== true || life.stopping) return;
+  life.asked += 1;
+  question(life.daemon)
+    .catch((error: unknown) => {
+      if (!(error instanceof UplinkError)) life.daemon.report(error);
+    })
+    .finally(() => {
+      life.asked -= 1;
+    });
 }
 
 type PortHappening = Extract<Happening, { readonly port: number }>;

@@ -5,6 +5,7 @@ import { EventLog } from "../../src/daemon/events.ts";
 import { handleHook } from "../../src/daemon/hooks.ts";
 import { Journal } from "../../src/daemon/journal.ts";
 import { ControlLoop, type Run } from "../../src/daemon/loop.ts";
+import { Operator } from "../../src/daemon/operator.ts";
 import { Pauses } from "../../src/daemon/pauses.ts";
 import type { KernelPort } from "../../src/daemon/ports.ts";
 import { Registry } from "../../src/daemon/registry.ts";
@@ -40,8 +41,10 @@ export class Daemon {
   readonly registry: Registry;
   readonly monitor: LibvirtMonitor;
   readonly domains: Domains;
+  readonly operator: Operator;
   readonly #scheduler: Scheduler;
   readonly #admissions: Admissions;
+  readonly #pauses: Pauses;
   readonly #log: EventLog;
   readonly #resyncMs: number;
   ready = false;
@@ -80,6 +83,7 @@ export class Daemon {
         stateOf: (uuid) => runStateOf(monitor, uuid),
       },
     });
+    this.#pauses = pauses;
     const domains: Domains = new Domains({
       caller: monitor,
       registry: this.registry,
@@ -111,7 +115,15 @@ export class Daemon {
       loop: this.loop,
       pauses,
       enforced: outside.ran,
-      report: (error) => this.#report(error),
+      report: (error) => this.report(error),
+    });
+    this.operator = new Operator({
+      journal: this.journal,
+      registry: this.registry,
+      log,
+      now,
+      loop: this.loop,
+      enforce: () => this.#scheduler.runNow(),
     });
   }
 
@@ -127,6 +139,19 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#scheduler.stop();
     await this.monitor.stop();
+  }
+
+  /** uplinkctl release. @returns whether all of it was taken away */
+  async release(): Promise<boolean> {
+    const failed = await this.#pauses.resumeAll();
+    const { refused } = await this.loop.release();
+    return failed.length + refused.length === 0;
+  }
+
+  /** uplinkctl enable. */
+  async enable(): Promise<void> {
+    await this.loop.enable();
+    this.#scheduler.runSoon("enabled", 0);
   }
 
   onLink(): void {
@@ -156,7 +181,8 @@ export class Daemon {
     );
   }
 
-  #report(error: unknown): void {
+  /** As the daemon's log has it. */
+  report(error: unknown): void {
     if (error instanceof UplinkError) this.#log.tell("error", error.kind, error.message);
     else {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -82,6 +82,11 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
     return watcher.overduePause();
   },
 
+  /** A release leaves nothing of ours. */
+  releaseIsWhole({ watcher }) {
+    return watcher.leftByRelease;
+  },
+
   /** What a person did to a domain is never undone. */
   personsRespected({ watcher }) {
     return watcher.disrespect;
@@ -172,8 +177,11 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
   /** With every uplink well, no domain is paused by us. */
   nobodyWaitsWithoutReason({ links, guests, kernel, life }) {
     const plans = new Map(life?.daemon.loop.last?.plan.domains.map((plan) => [plan.domain, plan]));
+    const drained = life?.daemon.journal.contents.drains ?? [];
     const whole =
-      links.ports.every((port) => links.canSend(port)) && kernel.foreignRoots.size === 0;
+      drained.length === 0 &&
+      links.ports.every((port) => links.canSend(port)) &&
+      kernel.foreignRoots.size === 0;
     for (const guest of guests) {
       if (guest.pausedBy !== "uplinkd") continue;
       if (whole) return `${guest.name} is paused, and every uplink is well`;

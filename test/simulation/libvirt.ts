@@ -29,7 +29,7 @@ export const SIGNALS = {
 
 /** What is told of calls that change something, at the moment at which they do. */
 export interface LibvirtWitness {
-  readonly suspending: (guest: Guest) => void;
+  readonly suspending: (guest: Guest, issuedAtMs: number) => void;
   readonly resuming: (guest: Guest, issuedAtTurn: number) => void;
   /** A state was given out, or a signal arrived, that shows what is now. */
   readonly shown: (guest: Guest) => void;
@@ -149,6 +149,7 @@ export class LibvirtModel {
       (one) => call.path === `/org/libvirt/QEMU/domain/${pathId(one)}`,
     );
     const turn = guest?.personTurns ?? 0;
+    const issuedAtMs = this.#clock.now();
     if (connection.closed) {
       return Promise.reject(new LibvirtError(call.object, `${call.member} failed: closed`));
     }
@@ -161,7 +162,7 @@ export class LibvirtModel {
           // Another call wakes it.
           this.silent = false;
           try {
-            const value = this.#act(call, guest, turn);
+            const value = this.#act(call, guest, turn, issuedAtMs);
             answer = () => resolve(value);
           } catch (error) {
             answer = () => fail(error instanceof Error ? error.message : String(error));
@@ -182,7 +183,7 @@ export class LibvirtModel {
   }
 
   /** @throws Error as libvirt-dbus answers */
-  #act(call: LibvirtCall, guest: Guest | undefined, turn: number): unknown {
+  #act(call: LibvirtCall, guest: Guest | undefined, turn: number, issuedAtMs: number): unknown {
     if (call.member === "ListDomains") return this.#active().map(pathOf);
     if (call.member === "GetAllDomainStats") {
       return this.#active().map((one) => {
@@ -201,7 +202,7 @@ export class LibvirtModel {
       case "Suspend":
         if (this.#refuses()) throw new Error("cannot acquire state change lock");
         if (guest.state !== "running") return undefined;
-        this.#witness.suspending(guest);
+        this.#witness.suspending(guest, issuedAtMs);
         guest.state = "paused";
         guest.pausedBy = "uplinkd";
         guest.pausedAtMs = this.#clock.now();

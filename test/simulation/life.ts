@@ -23,6 +23,8 @@ export class Life {
   stopping = false;
   readonly #simulation: Simulation;
   readonly #armed = new Map<string, readonly Step[]>();
+  /** Operators' questions that wait for their answer. */
+  asked = 0;
   /** Batches under way. */
   applying = 0;
 

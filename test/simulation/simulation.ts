@@ -21,7 +21,7 @@ import { Watcher } from "./watcher.ts";
 /** A rest is looked for after so many events. */
 const EVENTS_BETWEEN_RESTS = 25;
 /** Hold-down, grace, backoff after a refusal and the longest time between two full looks have passed by then. */
-const REST_MS = 75_000;
+const REST_MS = 65_000;
 /** Between two looks at what must hold always. */
 const LOOK_MS = 1000;
 
@@ -129,6 +129,10 @@ export class Simulation {
     this.kernelEventsLost = 0;
     this.crashPoint = null;
     if (this.life === null) this.startDaemon();
+    // What an operator asked for just now may take as long as libvirt's slowest answer.
+    do await this.wait(10_000);
+    while ((this.life?.asked ?? 0) > 0);
+    if (this.life?.daemon.loop.mode === "released") happen(this, { kind: "enable" });
     const violation = await this.wait(REST_MS);
     return violation ?? (await checkAtRest(this));
   }

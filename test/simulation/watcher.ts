@@ -2,6 +2,7 @@
 
 import type { JournalContents } from "../../src/daemon/journal.ts";
 import type { Run } from "../../src/daemon/loop.ts";
+import { isMarked } from "../../src/diff/diff.ts";
 import type { Guest } from "./guest.ts";
 import { pauseLimitMs, runningVnics, UNSHAPED_LIMIT_MS } from "./invariants.ts";
 import type { LibvirtWitness } from "./libvirt.ts";
@@ -19,6 +20,7 @@ export class Watcher implements LibvirtWitness {
   disrespect: string | null = null;
   bug: string | null = null;
   unshapedStart: string | null = null;
+  leftByRelease: string | null = null;
   /** Neither a speed has changed nor a port since the last run. */
   speedsKnown = false;
   readonly #simulation: Simulation;
@@ -125,14 +127,33 @@ export class Watcher implements LibvirtWitness {
   }
 
   noteStarted(guest: Guest): void {
-    const { kernel } = this.#simulation;
+    const { kernel, life } = this.#simulation;
+    if (life?.daemon.loop.mode !== "enforcing") return;
     for (const mac of guest.vnics) {
       if (!this.#isShaped(mac) && this.#enforced && kernel.foreignRoots.size === 0)
         this.unshapedStart ??= `${guest.name} ${mac} runs, and has no class of its own`;
     }
   }
 
-  suspending(guest: Guest): void {
+  /** What is taken away tells no more what it was for. */
+  noteRelease(): void {
+    this.#served.clear();
+    this.#enforced = false;
+  }
+
+  /** uplinkctl release has answered that all is taken away. */
+  noteReleased(): void {
+    const { kernel } = this.#simulation;
+    this.#enforced = false;
+    for (const [key, object] of kernel.objects)
+      if (isMarked(object)) this.leftByRelease ??= `${key} is left after a release`;
+    for (const port of kernel.links.ports)
+      if (port.queueId > 0) this.leftByRelease ??= `${port.name} has a queue id after a release`;
+  }
+
+  suspending(guest: Guest, issuedAtMs: number): void {
+    if (guest.heldSinceMs !== null && issuedAtMs > guest.heldSinceMs)
+      this.disrespect ??= `${guest.name} is held by an operator, and is paused`;
     if (guest.takenOver && this.#shownRunning.has(guest.uuid))
       this.disrespect ??= `${guest.name} was resumed by a person, and is paused again`;
     this.#shownRunning.delete(guest.uuid);
@@ -143,6 +164,8 @@ export class Watcher implements LibvirtWitness {
     const known = issuedAtTurn === guest.personTurns && this.#shownRunning.has(guest.uuid);
     if (guest.pausedBy === "person" && known && !this.#ambiguous.has(guest.uuid))
       this.disrespect ??= `${guest.name} was paused by a person, and is resumed`;
+    // What the daemon had no way to know of is over with this.
+    guest.takenOver = false;
     this.#ambiguous.delete(guest.uuid);
   }
 

@@ -66,6 +66,20 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       loaded: { ...outside.loaded, config: { ...outside.loaded.config, maxPauseMs: 3600e3 } },
     }),
   },
+  // A release forgets the shared actions.
+  releaseIsWhole: {
+    daemon: (daemon, simulation) => {
+      const release = daemon.release.bind(daemon);
+      daemon.release = async () => {
+        const kept = [...simulation.kernel.objects].filter(([key]) =>
+          key.startsWith("uplink-action"),
+        );
+        const answer = await release();
+        for (const [key, object] of kept) simulation.kernel.objects.set(key, object);
+        return answer;
+      };
+    },
+  },
   // What a person did isn't kept in mind.
   personsRespected: {
     daemon: (daemon) => {
@@ -167,6 +181,9 @@ const RESUMED: readonly Event[] = [
 const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   capacityHeld: [...RESERVED, then(1000, { kind: "nothing" })],
   personsRespected: [...PAUSED, ...RESUMED],
+  shapedInTime: [then(1000, { kind: "start", guest: 0 }), then(80_000, { kind: "nothing" })],
+  shapedFromTheFirstFrame: [then(1000, { kind: "start", guest: 0 })],
+  releaseIsWhole: [...RESERVED, then(1000, { kind: "release" })],
   lossesKnown: [then(1000, { kind: "cable-out", port: 1 })],
   pausesKnown: PAUSED,
   pausesEnd: [...PAUSED, then(300_000, { kind: "nothing" })],
