@@ -168,7 +168,8 @@ type PortHappening = Extract<Happening, { readonly port: number }>;
 
 function changePort(simulation: Simulation, port: Port, what: PortHappening): void {
   const { links, kernel, clock } = simulation;
-  const couldSend = links.hasCarrier(port) && port.inBond;
+  const hadCarrier = links.hasCarrier(port);
+  const couldSend = hadCarrier && port.inBond;
   switch (what.kind) {
     case "cable-out":
       port.cable = false;
@@ -214,6 +215,7 @@ function changePort(simulation: Simulation, port: Port, what: PortHappening): vo
     default:
       return;
   }
+  if (hadCarrier && !links.hasCarrier(port)) port.carrierDowns += 1;
   const lost = couldSend && !(links.hasCarrier(port) && port.inBond);
   simulation.noteLinks(lost ? [port.name] : []);
 }

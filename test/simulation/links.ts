@@ -17,6 +17,8 @@ export interface Port {
   inBond: boolean;
   adminUp: boolean;
   cable: boolean;
+  /** The kernel's own count of carrier losses. */
+  carrierDowns: number;
   /** Bonding regards it as up: as of its last look. */
   bondUp: boolean;
   promiscuous: boolean;
@@ -39,6 +41,7 @@ export class Links {
       inBond: true,
       adminUp: true,
       cable: true,
+      carrierDowns: 0,
       bondUp: true,
       promiscuous: false,
       queueId: 0,
@@ -108,6 +111,7 @@ export class Links {
     port.ifindex = this.#nextIfindex;
     port.promiscuous = false;
     port.adminUp = true;
+    port.carrierDowns = 0;
     this.#nextIfindex += 1;
   }
 
@@ -142,6 +146,7 @@ export class Links {
       ifindex: port.ifindex,
       adminUp: port.adminUp,
       carrier: this.hasCarrier(port),
+      carrierDowns: port.carrierDowns,
       masterIfindex: port.inBond ? BOND_IFINDEX : null,
       promiscuous: port.promiscuous,
       txQueues: port.txQueues,
@@ -157,6 +162,7 @@ const PLAIN: LinkState = {
   ifindex: 0,
   adminUp: true,
   carrier: true,
+  carrierDowns: 0,
   mac: parseMac("52:55:00:00:00:01"),
   masterIfindex: null,
   kind: null,
