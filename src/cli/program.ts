@@ -60,7 +60,11 @@ export async function runUplinkctl(
   }
 }
 
-function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => void): Command {
+/**
+ * All commands; manual pages and completion are made from them.
+ * @param end called with the exit code where it isn't 0 and nothing is thrown
+ */
+export function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => void): Command {
   const { UPLINKD_RUN_DIR: runDirectory } = around.environment;
   const client = new ControlClient(runDirectory || RUN_DIRECTORY);
   const layout = layoutOf(around);

@@ -1,29 +1,9 @@
-/** The daemon's command: `uplinkd [--observe] [--config-dir DIR] [--run-dir DIR] [--state-dir DIR]`. */
-import { Command } from "commander";
+/** The daemon's command. */
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
-import { VERSION } from "../model/version.ts";
 import { startDaemon } from "./daemon.ts";
+import { buildDaemonProgram, type DaemonArguments } from "./program.ts";
 
-const program = new Command("uplinkd")
-  .description("Keeps each VM's share of the physical NICs, as its domain XML promises it.")
-  .version(VERSION)
-  .option("--observe", "plan and show, change nothing", false)
-  .option("--config-dir <dir>", "configuration and policies", "/etc/uplinkd")
-  .option("--run-dir <dir>", "sockets and undo files", "/run/uplinkd")
-  .option("--state-dir <dir>", "the journal", "/var/lib/uplinkd")
-  .option("--bus <address>", "D-Bus address, instead of the system bus")
-  .addHelpText(
-    "after",
-    "\nStopping it leaves enforcement in place; `uplinkctl release` takes it away.\nExit: 0 stopped, 1 failed, 2 wrong configuration.",
-  );
-
-const options = program.parse().opts<{
-  observe: boolean;
-  configDir: string;
-  runDir: string;
-  stateDir: string;
-  bus?: string;
-}>();
+const options = buildDaemonProgram().parse().opts<DaemonArguments>();
 
 try {
   const stop = await startDaemon({ ...options, busAddress: options.bus ?? null });
