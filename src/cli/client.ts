@@ -2,6 +2,7 @@
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import type {
+  ConfirmAnswer,
   DrainAnswer,
   EnableAnswer,
   ErrorAnswer,
@@ -90,8 +91,17 @@ export class ControlClient {
     }
   }
 
-  enable(): Promise<EnableAnswer> {
-    return this.#act("enable");
+  observe(): Promise<ReleaseAnswer> {
+    return this.#act("observe");
+  }
+
+  /** @param confirmWithinMs after so long it is rolled back unless confirmed; null: for good */
+  enable(confirmWithinMs: number | null): Promise<EnableAnswer> {
+    return this.#act(`enable${confirmWithinMs === null ? "" : `?confirmMs=${confirmWithinMs}`}`);
+  }
+
+  confirm(): Promise<ConfirmAnswer> {
+    return this.#act("confirm");
   }
 
   hold(domain: string): Promise<HoldAnswer> {

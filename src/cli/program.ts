@@ -8,11 +8,13 @@ import { checkFile, type FileCheck } from "../policy/check.ts";
 import { writeConfig } from "../policy/config-text.ts";
 import { loadAll } from "../policy/load.ts";
 import { ControlClient } from "./client.ts";
+import { command } from "./command.ts";
 import { renderEvent } from "./event-view.ts";
 import { renderExplanation } from "./explain-view.ts";
 import { type ExitCode, Failure, toFailure } from "./failure.ts";
+import { registerModes } from "./modes.ts";
 import { registerSimulate } from "./simulate.ts";
-import { renderStatus, writeProblem } from "./status-view.ts";
+import { renderStatus } from "./status-view.ts";
 import { registerSteering } from "./steering.ts";
 import { type Layout, painted, plain } from "./table.ts";
 
@@ -114,34 +116,7 @@ export function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => 
         print(page.events.map((event) => renderEvent(event, layout)));
     });
 
-  command(
-    program,
-    "release",
-    "restore the host to what it was before uplinkd",
-    RELEASE_HELP,
-  ).action(async ({ json }: { json?: true }) => {
-    const answer = (await client.release()) ?? (await around.releaseWithoutDaemon());
-    if (json) printJson(answer);
-    else {
-      const problems = answer.problems.flatMap((problem) => writeProblem(problem, layout, ""));
-      const verdict =
-        problems.length === 0 ? "released" : layout.paint("red", "released, but not everything:");
-      print([...answer.steps, verdict, ...problems]);
-    }
-    if (answer.problems.length > 0) end(1);
-  });
-
-  command(program, "enable", "enforce again after a release", ENABLE_HELP).action(
-    async ({ json }: { json?: true }) => {
-      const answer = await client.enable();
-      if (json) printJson(answer);
-      else {
-        const problems = answer.problems.flatMap((problem) => writeProblem(problem, layout, ""));
-        print([answer.mode, ...problems]);
-      }
-      if (answer.problems.length > 0) end(1);
-    },
-  );
+  registerModes(program, { client, layout, print, printJson, end, ...around });
 
   const { stdout, stderr } = around;
   registerSimulate(program, { stdout, stderr, client, layout, end });
@@ -191,15 +166,6 @@ function checkDocument({ file, kind, errors }: FileCheck): object {
     message: error.message,
   }));
   return { file, kind, ok: errors.length === 0, errors: places };
-}
-
-/** A command with what all of them have. */
-function command(parent: Command, name: string, description: string, help: string): Command {
-  return parent
-    .command(name)
-    .description(description)
-    .option("--json", "machine-readable output, with stable keys")
-    .addHelpText("after", help);
 }
 
 function group(parent: Command, name: string, description: string): Command {
@@ -301,20 +267,6 @@ Examples:
   uplinkctl events
   uplinkctl events --since 120 --json
   uplinkctl events --follow`;
-
-const RELEASE_HELP = `
-Takes away what uplinkd put into the kernel and puts back what it changed; traffic flows
-on. Works without the daemon, too. The daemon stays out until 'uplinkctl enable'. Ends
-with 1 if something could not be put back.
-
-Example:
-  uplinkctl release`;
-
-const ENABLE_HELP = `
-Puts the plan in force again. Ends with 1 if some of it could not be.
-
-Example:
-  uplinkctl enable`;
 
 const CHECK_HELP = `
 Mistakes are told as FILE:LINE:COLUMN: KEY: MESSAGE, and the command ends with 2.

@@ -50,7 +50,12 @@ function daemonLines(status: Status, nowMs: number, layout: Layout): string[] {
       ? "not checked yet"
       : `checked ${formatDuration(Math.max(0, nowMs - daemon.lastResyncMs))} ago`;
   const up = formatDuration(Math.max(0, nowMs - daemon.startedAtMs));
-  return [`uplinkd ${daemon.version}, ${mode}, ${libvirt}, up ${up}, ${checked}`];
+  const lines = [`uplinkd ${daemon.version}, ${mode}, ${libvirt}, up ${up}, ${checked}`];
+  if (daemon.confirmByMs !== null) {
+    const left = formatDuration(Math.max(0, daemon.confirmByMs - nowMs));
+    lines.push(layout.paint("yellow", `rolls back in ${left} unless confirmed: uplinkctl confirm`));
+  }
+  return lines;
 }
 
 const CONDITION_COLOURS: Readonly<Record<TeamStatus["condition"], Colour>> = {

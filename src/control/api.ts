@@ -39,7 +39,7 @@ export interface EventPage {
   readonly missed: boolean;
 }
 
-/** POST /v1/release. */
+/** POST /v1/release, POST /v1/observe. */
 export interface ReleaseAnswer {
   /** What was taken away or put back, a line each. */
   readonly steps: readonly string[];
@@ -47,10 +47,12 @@ export interface ReleaseAnswer {
   readonly problems: readonly Problem[];
 }
 
-/** POST /v1/enable. */
+/** POST /v1/enable, POST /v1/enable?confirmMs=N. */
 export interface EnableAnswer {
   /** observing where the daemon was started to change nothing. */
   readonly mode: DaemonStatus["mode"];
+  /** When it is rolled back unless confirmed; null: it isn't. */
+  readonly confirmByMs: number | null;
   /** What could not be put in force; empty when all of the plan is. */
   readonly problems: readonly Problem[];
 }
@@ -71,6 +73,12 @@ export interface DrainAnswer {
   readonly reasons: readonly string[];
   /** What the kernel doesn't hold yet as planned; only without any may the cable be pulled. */
   readonly problems: readonly string[];
+}
+
+/** POST /v1/confirm. */
+export interface ConfirmAnswer {
+  /** False where nothing waited for it. */
+  readonly confirmed: boolean;
 }
 
 /** The body of every answer that isn't 2xx. */
@@ -105,6 +113,9 @@ export interface ControlHandlers {
   /** Moves everything off an uplink of {@link uplinkNames}. */
   drain(uplink: string, force: boolean): Promise<DrainAnswer>;
   undrain(uplink: string): Promise<DrainAnswer>;
-  /** Enforces again after a release. */
-  enable(): EnableAnswer | Promise<EnableAnswer>;
+  /** Releases, and then only plans and shows. */
+  observe(): ReleaseAnswer | Promise<ReleaseAnswer>;
+  /** Enforces; rolled back after so long unless confirmed, where that isn't null. */
+  enable(confirmWithinMs: number | null): EnableAnswer | Promise<EnableAnswer>;
+  confirm(): ConfirmAnswer;
 }

@@ -14,7 +14,9 @@ export type Route =
   | { readonly kind: "drain"; readonly uplink: string; readonly force: boolean }
   | { readonly kind: "undrain"; readonly uplink: string }
   | { readonly kind: "release" }
-  | { readonly kind: "enable" }
+  | { readonly kind: "observe" }
+  | { readonly kind: "enable"; readonly confirmMs: number | null }
+  | { readonly kind: "confirm" }
   | {
       readonly kind: "refused";
       readonly httpStatus: number;
@@ -22,6 +24,10 @@ export type Route =
       /** For 405: what the path allows. */
       readonly allow?: string;
     };
+
+/** Bounds of the time to confirm: enough to type, and not so much that one forgets; milliseconds. */
+const MIN_CONFIRM_MS = 1000;
+const MAX_CONFIRM_MS = 24 * 3600e3;
 
 const PATHS = [
   { pattern: /^\/v1\/status$/, method: "GET", kind: "status" },
@@ -33,6 +39,8 @@ const PATHS = [
   { pattern: /^\/v1\/drain\/([^/]+)$/, method: "POST", kind: "drain" },
   { pattern: /^\/v1\/undrain\/([^/]+)$/, method: "POST", kind: "undrain" },
   { pattern: /^\/v1\/release$/, method: "POST", kind: "release" },
+  { pattern: /^\/v1\/observe$/, method: "POST", kind: "observe" },
+  { pattern: /^\/v1\/confirm$/, method: "POST", kind: "confirm" },
   { pattern: /^\/v1\/enable$/, method: "POST", kind: "enable" },
 ] as const;
 
@@ -60,8 +68,11 @@ export function parseRoute(method: string, url: string, access: Access): Route {
     switch (path.kind) {
       case "status":
       case "release":
-      case "enable":
+      case "observe":
+      case "confirm":
         return { kind: path.kind };
+      case "enable":
+        return parseEnable(target.searchParams);
       case "explain":
       case "hold":
       case "unhold":
@@ -102,6 +113,17 @@ function decodeName(encoded: string): string | null {
   } catch {
     return null;
   }
+}
+
+function parseEnable(query: URLSearchParams): Route {
+  const text = query.get("confirmMs");
+  if (text === null) return { kind: "enable", confirmMs: null };
+  const confirmMs = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (confirmMs >= MIN_CONFIRM_MS && confirmMs <= MAX_CONFIRM_MS) {
+    return { kind: "enable", confirmMs };
+  }
+  const bounds = `${MIN_CONFIRM_MS / 1000} s to ${MAX_CONFIRM_MS / 3600e3} h`;
+  return refuse(400, "request", "confirm", `'${clip(text)}' is no time of ${bounds}`, "");
 }
 
 function parseEvents(query: URLSearchParams): Route {

@@ -116,7 +116,11 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
     case "release":
       return documentOf(await handlers.release());
     case "enable":
-      return documentOf(await handlers.enable());
+      return documentOf(await handlers.enable(route.confirmMs));
+    case "observe":
+      return documentOf(await handlers.observe());
+    case "confirm":
+      return documentOf(handlers.confirm());
     case "explain":
     case "hold":
     case "unhold": {

@@ -7,6 +7,7 @@ import { startHookServer } from "../hook/server.ts";
 import { resumeDomain, suspendDomain } from "../libvirt/domain.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
 import { SYSTEM_CLOCK } from "../model/clock.ts";
+import type { Problem } from "../model/domain.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { VERSION } from "../model/version.ts";
@@ -14,6 +15,7 @@ import { PacketSocket } from "../packet/socket.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { Admissions } from "./admissions.ts";
 import { Announcer } from "./announcer.ts";
+import { Confirmation } from "./confirmation.ts";
 import { describeStatus, explainDomain } from "./describe.ts";
 import { Domains, runStateOf } from "./domains.ts";
 import { EventLog } from "./events.ts";
@@ -36,6 +38,8 @@ export interface DaemonOptions {
   readonly stateDir: string;
   /** Plans and shows, changes nothing. */
   readonly observe: boolean;
+  /** Where there is no journal yet: observes until told to enable. */
+  readonly observeFirst: boolean;
   /** D-Bus address; null for the system bus. */
   readonly busAddress: string | null;
 }
@@ -53,9 +57,12 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   const startedAtMs = Date.now();
   let loaded: LoadedConfig = loadAll(options.configDir);
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const journal = Journal.open(join(options.stateDir, "journal.json"), bootId, (error) =>
+  const journalPath = join(options.stateDir, "journal.json");
+  const isNew = !existsSync(journalPath);
+  const journal = Journal.open(journalPath, bootId, (error) =>
     log.tell("error", "state-unreadable", `${error.object} ${error.message}`),
   );
+  if (isNew && options.observeFirst) journal.write({ released: true, observing: true });
   const registry = new Registry(loaded.config, loaded.policies);
   const kernel = await LinuxKernel.open({
     onLink: (reason) => runSoon(reason, 0),
@@ -125,6 +132,22 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     loaded: () => loaded,
     enforcing: () => loop.mode === "enforcing",
     imagine: (known) => loop.imagine(known),
+  });
+
+  const takeAway = async (as: "released" | "observing") => {
+    const failed = await pauses.resumeAll();
+    const { steps, refused } = await loop.release(as);
+    return {
+      steps: steps.map((step) => `${step.op} ${kernelKey(step.object)}`),
+      problems: [...failed, ...refused].map(problemOf),
+    };
+  };
+  const confirmation = new Confirmation({
+    journal,
+    log,
+    now: Date.now,
+    rollBack: takeAway,
+    report,
   });
 
   const scheduler = new Scheduler({
@@ -220,6 +243,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
           mode: loop.mode,
           libvirt: monitor.up ? ("up" as const) : ("down" as const),
           lastResyncMs: loop.lastResyncMs,
+          confirmByMs: confirmation.dueMs,
         },
         run,
         loop.loads,
@@ -237,24 +261,36 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     domainNames: () => loop.last?.world.domains.map((domain) => domain.name) ?? [],
     events: (sinceSequence: number) => log.page(sinceSequence),
     followEvents: log.follow.bind(log),
-    release: async () => {
-      const failed = await pauses.resumeAll();
-      const { steps, refused } = await loop.release();
-      return {
-        steps: steps.map((step) => `${step.op} ${kernelKey(step.object)}`),
-        problems: [...failed, ...refused].map(problemOf),
-      };
+    release: () => {
+      confirmation.confirm();
+      return takeAway("released");
     },
-    enable: async () => {
+    observe: () => {
+      confirmation.confirm();
+      return takeAway("observing");
+    },
+    confirm: () => ({ confirmed: confirmation.confirm() }),
+    enable: async (confirmWithinMs: number | null) => {
+      if (confirmWithinMs === null) confirmation.confirm();
+      // What is enforced for good is not put at risk by asking again.
+      else if (loop.mode !== "enforcing" || confirmation.dueMs !== null)
+        confirmation.begin(confirmWithinMs);
       await loop.enable();
       // For the files and the timers that go with a run.
       runSoon("enabled", 0);
-      const problems = loop.drift.map((drift) => ({
+      const problems: Problem[] = loop.drift.map((drift) => ({
         object: drift.object,
         message: drift.message,
         remedy: "see `uplinkctl status` and `uplinkctl events`",
       }));
-      return { mode: loop.mode, problems };
+      if (loop.mode !== "enforcing") {
+        problems.push({
+          object: "uplinkd",
+          message: `changes nothing: it was started with --observe, or ${options.configDir}/disabled exists`,
+          remedy: "systemctl restart uplinkd without it",
+        });
+      }
+      return { mode: loop.mode, confirmByMs: confirmation.dueMs, problems };
     },
   };
   const sockets = await Promise.all(
@@ -271,6 +307,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   await scheduler.runNow();
   monitor.start();
   scheduler.start(loaded.config.resyncMs);
+  confirmation.start();
   const feedMs = watchdogIntervalMs();
   const feeding =
     feedMs === null ? undefined : setInterval(() => notifySupervisor("WATCHDOG=1"), feedMs);
@@ -281,6 +318,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   return async () => {
     scheduler.stop();
     notifySupervisor("STOPPING=1");
+    confirmation.stop();
     process.off("SIGHUP", reload);
     clearInterval(feeding);
     announcer.close();

@@ -35,11 +35,22 @@ export interface PauseEntry extends PauseRecord {
   readonly outcome: "intended" | "done";
 }
 
+/** Enabled on probation. */
+export interface Unconfirmed {
+  /** When it is rolled back unless confirmed, Unix milliseconds. */
+  readonly untilMs: number;
+  readonly before: "observing" | "released";
+}
+
 export interface JournalContents {
   readonly version: 1;
   /** Kernel state doesn't survive a boot, so what was saved of it doesn't either. */
   readonly bootId: string;
+  /** Nothing is enforced: taken away by an operator, or never enabled yet. */
   readonly released: boolean;
+  /** Released in order to look only; without it, released for good. */
+  readonly observing: boolean;
+  readonly unconfirmed: Unconfirmed | null;
   readonly before: readonly UnmarkedObject[];
   /** Devices that got their clsact from us. */
   readonly clsactCreated: readonly string[];
@@ -61,6 +72,12 @@ const contentsSchema = z.object({
   version: z.literal(1),
   bootId: z.string(),
   released: z.boolean(),
+  // Journals of 0.1.0 don't have these two.
+  observing: z.boolean().default(false),
+  unconfirmed: z
+    .object({ untilMs: z.number(), before: z.enum(["observing", "released"]) })
+    .nullable()
+    .default(null),
   before: z.array(
     z.discriminatedUnion("kind", [
       z.object({ kind: z.literal("port-queue"), device: z.string(), queueId: z.number() }),
@@ -192,6 +209,8 @@ function emptyContents(bootId: string): JournalContents {
     version: 1,
     bootId,
     released: false,
+    observing: false,
+    unconfirmed: null,
     before: [],
     clsactCreated: [],
     pauses: [],

@@ -97,7 +97,8 @@ export class ControlLoop {
   }
 
   get mode(): Mode {
-    if (this.#options.journal.contents.released) return "released";
+    const { released, observing } = this.#options.journal.contents;
+    if (released) return observing ? "observing" : "released";
     return this.#options.observeOnly ? "observing" : "enforcing";
   }
 
@@ -207,8 +208,8 @@ export class ControlLoop {
     );
   }
 
-  /** Takes everything away and stays out until told otherwise. @returns the steps made and what was refused */
-  async release(): Promise<{
+  /** Takes everything away and stays out until told otherwise, looking on if `as` says so. @returns the steps made and what was refused */
+  async release(as: "released" | "observing" = "released"): Promise<{
     readonly steps: readonly Step[];
     readonly refused: readonly UplinkError[];
   }> {
@@ -219,11 +220,12 @@ export class ControlLoop {
     const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));
     const strays = findStrays(journal.contents, devices, links);
     const { objects, sharedHooks } = kernel.readKernel([...devices, strays]);
-    journal.write({ released: true });
+    journal.write({ released: true, observing: as === "observing" });
     const { before, clsactCreated } = journal.contents;
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
     this.#armed = null;
     this.#settled = null;
+    this.#drift = [];
     const steps = diffRelease(
       objects,
       before,
@@ -248,7 +250,7 @@ export class ControlLoop {
 
   /** Enforces again after a release. */
   enable(): Promise<Run> {
-    this.#options.journal.write({ released: false });
+    this.#options.journal.write({ released: false, observing: false });
     this.#options.log.tell("notice", "enabled", "enforcing again");
     return this.run();
   }

@@ -5,6 +5,7 @@ import { VERSION } from "../model/version.ts";
 /** What was asked for, with every default filled in. */
 export interface DaemonArguments {
   readonly observe: boolean;
+  readonly observeFirst: boolean;
   readonly configDir: string;
   readonly runDir: string;
   readonly stateDir: string;
@@ -16,7 +17,8 @@ export function buildDaemonProgram(): Command {
   return new Command("uplinkd")
     .description("Keeps each VM's share of the physical NICs, as its domain XML promises it.")
     .version(VERSION)
-    .option("--observe", "plan and show, change nothing", false)
+    .option("--observe", "plan and show, change nothing, whatever uplinkctl says", false)
+    .option("--observe-first", "on a new host, observe until `uplinkctl enable`", false)
     .option("--config-dir <dir>", "configuration and policies", "/etc/uplinkd")
     .option("--run-dir <dir>", "sockets and undo files", "/run/uplinkd")
     .option("--state-dir <dir>", "the journal", "/var/lib/uplinkd")

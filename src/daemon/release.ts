@@ -25,7 +25,7 @@ export async function releaseWithoutDaemon(stateDir: string): Promise<ReleaseAns
   const socket = RequestSocket.open();
   try {
     // Noted first: a daemon that starts meanwhile stays out.
-    journal.write({ released: true });
+    journal.write({ released: true, observing: false, unconfirmed: null });
     const { before, clsactCreated, pauses } = journal.contents;
     const links = dumpLinks(socket);
     const { objects, foreignFilters } = dumpKernel(socket, links, bondsOf(links));

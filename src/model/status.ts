@@ -18,6 +18,8 @@ export interface DaemonStatus {
   readonly libvirt: "up" | "down";
   /** When everything was last read anew and compared; null: not yet. */
   readonly lastResyncMs: number | null;
+  /** When what was enabled is rolled back unless confirmed; null: nothing waits for that. */
+  readonly confirmByMs: number | null;
 }
 
 export interface UplinkStatus {

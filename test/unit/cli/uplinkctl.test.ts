@@ -257,11 +257,42 @@ describe("uplinkctl", function () {
     assert.deepEqual(await run(["enable"]), { code: 0, stdout: "enforcing\n", stderr: "" });
     daemon.enable = () => ({
       mode: "enforcing",
+      confirmByMs: null,
       problems: [{ object: "htb eno1", message: "refused", remedy: "look" }],
     });
     const { code, stdout } = await run(["enable"]);
     assert.equal(code, 1);
     assert.match(stdout, /htb eno1: refused/);
+  });
+
+  it("enables on probation, says so in status, and confirms", async () => {
+    await serve();
+    const { code, stdout } = await run(["enable", "--confirm", "90s"]);
+    assert.deepEqual([code, daemon.confirmWithinMs], [0, 90_000]);
+    assert.match(stdout, /^enforcing\nrolls back in \d+s unless you say: uplinkctl confirm\n$/);
+    const confirmByMs = Date.now() + 30_000;
+    daemon.statusDocument = {
+      ...exampleStatus,
+      daemon: { ...exampleStatus.daemon, confirmByMs },
+    };
+    assert.match((await run(["status"])).stdout, /^rolls back in \d+s unless confirmed/m);
+    assert.deepEqual(await run(["confirm"]), { code: 0, stdout: "confirmed\n", stderr: "" });
+    assert.equal((await run(["confirm"])).code, 1);
+  });
+
+  it("refuses a time to confirm that is none, or too short, and says where the bounds are", async () => {
+    await serve();
+    assert.equal((await run(["enable", "--confirm", "soon"])).code, 2);
+    const { code, stderr } = await run(["enable", "--confirm", "10ms"]);
+    assert.equal(code, 2);
+    assert.match(stderr, /1 s to 24 h/);
+    assert.equal(daemon.confirmWithinMs, null);
+  });
+
+  it("observes", async () => {
+    await serve();
+    const { code, stdout } = await run(["observe"]);
+    assert.deepEqual([code, stdout], [0, "eno1: root qdisc removed\nobserving\n"]);
   });
 
   it("releases, and ends with 1 if something could not be put back", async () => {

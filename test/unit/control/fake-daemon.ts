@@ -1,5 +1,6 @@
 /** A daemon with a fixed status, for tests of the API and of uplinkctl: it implements the interface that we own. */
 import type {
+  ConfirmAnswer,
   ControlHandlers,
   DrainAnswer,
   EnableAnswer,
@@ -81,6 +82,7 @@ export const exampleStatus: Status = {
     mode: "enforcing",
     libvirt: "up",
     lastResyncMs: 1_700_000_100_000,
+    confirmByMs: null,
   },
   teams: [
     {
@@ -124,6 +126,7 @@ export const exampleStatus: Status = {
 
 export class FakeDaemon implements ControlHandlers {
   releases = 0;
+  confirmWithinMs: number | null = null;
   statusDocument: Status = exampleStatus;
   readonly log: UplinkEvent[] = [];
   readonly listeners = new Set<(event: UplinkEvent) => void>();
@@ -199,8 +202,20 @@ export class FakeDaemon implements ControlHandlers {
     return { steps: ["eno1: root qdisc removed"], problems: [] };
   }
 
-  enable(): EnableAnswer {
-    return { mode: "enforcing", problems: [] };
+  observe(): ReleaseAnswer {
+    return { steps: ["eno1: root qdisc removed"], problems: [] };
+  }
+
+  enable(confirmWithinMs: number | null): EnableAnswer {
+    this.confirmWithinMs = confirmWithinMs;
+    const confirmByMs = confirmWithinMs === null ? null : Date.now() + confirmWithinMs;
+    return { mode: "enforcing", confirmByMs, problems: [] };
+  }
+
+  confirm(): ConfirmAnswer {
+    const confirmed = this.confirmWithinMs !== null;
+    this.confirmWithinMs = null;
+    return { confirmed };
   }
 
   /** Something happens. */

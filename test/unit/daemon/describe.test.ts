@@ -15,6 +15,7 @@ const daemon: DaemonStatus = {
   mode: "enforcing",
   libvirt: "up",
   lastResyncMs: null,
+  confirmByMs: null,
 };
 const whole = buildWorld({
   uplinks: [

@@ -50,6 +50,8 @@ describe("the journal", () => {
       version: 1,
       bootId: "boot-2",
       released: true,
+      observing: false,
+      unconfirmed: null,
       before: [],
       clsactCreated: [],
       pauses: [pause],
@@ -78,6 +80,14 @@ describe("the journal", () => {
     mkdirSync(join(directory, "state"));
     writeFileSync(path, JSON.stringify({ ...earlier, holds: ["db"] }));
     assert.deepEqual([open().contents.holds, open().contents.exemptions], [["db"], []]);
+  });
+
+  it("reads one of before there was an observe mode", () => {
+    open().write({ released: true });
+    const { observing: _, unconfirmed: __, ...old } = JSON.parse(readFileSync(path, "utf8"));
+    writeFileSync(path, JSON.stringify(old));
+    const { released, observing, unconfirmed } = open().contents;
+    assert.deepEqual([released, observing, unconfirmed, told], [true, false, null, []]);
   });
 
   for (const [what, text] of [

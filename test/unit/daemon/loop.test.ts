@@ -211,6 +211,21 @@ describe("the control loop", () => {
     assert.ok(kernel.objects.has("class eno1 7570:10"));
   });
 
+  it("observes: takes all away, and goes on telling what it would do, also after a restart", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    await loop.release("observing");
+    start();
+    registry.put(domain(1), "running");
+    const { steps } = await loop.run();
+    assert.equal(loop.mode, "observing");
+    assert.ok(steps.length > 0);
+    assert.equal(kernel.objects.has("htb eno1"), false);
+    await loop.enable();
+    assert.equal(loop.mode, "enforcing");
+    assert.ok(kernel.objects.has("class eno1 7570:10"));
+  });
+
   it("releases only after the runs that were already asked for", async () => {
     let release = () => {};
     kernel.hold = new Promise((resolve) => {

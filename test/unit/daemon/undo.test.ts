@@ -17,6 +17,8 @@ const saved: JournalContents = {
   version: 1,
   bootId: "boot",
   released: false,
+  observing: false,
+  unconfirmed: null,
   before: [
     { kind: "port-queue", device: "eno2", queueId: 7 },
     { kind: "promiscuity", device: "eno1", on: true },
