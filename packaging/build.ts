@@ -1,12 +1,9 @@
 /** Bundles the programs into dist/: few files load faster than many. koffi stays outside, it holds native code. */
 import { build } from "esbuild";
+import { BUNDLES } from "./bundles.ts";
 
 await build({
-  entryPoints: {
-    uplinkd: "src/daemon/uplinkd.ts",
-    uplinkctl: "src/cli/uplinkctl.ts",
-    "monitor-worker": "src/netlink/monitor-worker.ts",
-  },
+  entryPoints: BUNDLES,
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
   bundle: true,
