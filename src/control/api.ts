@@ -104,6 +104,8 @@ export interface ControlHandlers {
   /** Those that can be asked about. */
   uplinkNames(): readonly string[];
   events(sinceSequence: number): EventPage;
+  /** How often each event was told since the start, by its id. */
+  eventCounts(): ReadonlyMap<string, number>;
   /** Calls the listener with every later event until the returned function is called. */
   followEvents(listener: (event: UplinkEvent) => void): () => void;
   release(): ReleaseAnswer | Promise<ReleaseAnswer>;

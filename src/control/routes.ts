@@ -7,6 +7,7 @@ export type Access = "read" | "full";
 
 export type Route =
   | { readonly kind: "status" }
+  | { readonly kind: "metrics" }
   | { readonly kind: "explain"; readonly domain: string }
   | { readonly kind: "simulate"; readonly failed: readonly string[] }
   | { readonly kind: "events"; readonly sinceSequence: number; readonly follow: boolean }
@@ -30,6 +31,8 @@ const MIN_CONFIRM_MS = 1000;
 const MAX_CONFIRM_MS = 24 * 3600e3;
 
 const PATHS = [
+  // Where Prometheus looks, and without a version: its names are the promise.
+  { pattern: /^\/metrics$/, method: "GET", kind: "metrics" },
   { pattern: /^\/v1\/status$/, method: "GET", kind: "status" },
   { pattern: /^\/v1\/explain\/([^/]+)$/, method: "GET", kind: "explain" },
   { pattern: /^\/v1\/simulate$/, method: "GET", kind: "simulate" },
@@ -67,6 +70,7 @@ export function parseRoute(method: string, url: string, access: Access): Route {
       return refuse(400, "request", clip(match[1] ?? ""), "is not percent-encoded UTF-8", "");
     switch (path.kind) {
       case "status":
+      case "metrics":
       case "release":
       case "observe":
       case "confirm":

@@ -7,6 +7,7 @@ import { clip } from "../model/units.ts";
 import { nearestWord } from "../model/word.ts";
 import type { ControlHandlers } from "./api.ts";
 import { EventStream } from "./event-stream.ts";
+import { renderMetrics } from "./metrics.ts";
 import { type Access, parseRoute, type Route, refuse } from "./routes.ts";
 
 /** No request needs a body yet; what comes with one is read up to this and ignored, bytes. */
@@ -96,6 +97,7 @@ async function answer(
   try {
     const result = await within(ANSWER_TIMEOUT_MS, ask(route, options.handlers));
     if (result.kind === "refused") sendRefusal(response, result);
+    else if (result.kind === "text") sendText(response, result.text);
     else sendJson(response, 200, result.document);
   } catch (error) {
     sendRefusal(response, toRefusal(error, options.onError));
@@ -103,7 +105,10 @@ async function answer(
 }
 
 type Refused = Route & { readonly kind: "refused" };
-type Answer = { readonly kind: "document"; readonly document: object } | Refused;
+type Answer =
+  | { readonly kind: "document"; readonly document: object }
+  | { readonly kind: "text"; readonly text: string }
+  | Refused;
 
 async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
   switch (route.kind) {
@@ -111,6 +116,11 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
       return route;
     case "status":
       return documentOf(await handlers.status());
+    case "metrics":
+      return {
+        kind: "text",
+        text: renderMetrics(await handlers.status(), handlers.eventCounts()),
+      };
     case "events":
       return documentOf(handlers.events(route.sinceSequence));
     case "release":
@@ -179,6 +189,12 @@ function toRefusal(error: unknown, onError: (error: unknown) => void): Refused {
 function sendRefusal(response: ServerResponse, refused: Refused): void {
   if (refused.allow !== undefined) response.setHeader("allow", refused.allow);
   sendJson(response, refused.httpStatus, refused.answer);
+}
+
+/** Prometheus' format by its content type. */
+function sendText(response: ServerResponse, text: string): void {
+  response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  response.end(text);
 }
 
 function sendJson(response: ServerResponse, httpStatus: number, body: object): void {

@@ -260,6 +260,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     undrain: (uplink: string) => operator.undrain(uplink),
     domainNames: () => loop.last?.world.domains.map((domain) => domain.name) ?? [],
     events: (sinceSequence: number) => log.page(sinceSequence),
+    eventCounts: () => log.counts,
     followEvents: log.follow.bind(log),
     release: () => {
       confirmation.confirm();

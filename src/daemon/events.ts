@@ -21,6 +21,7 @@ export class EventLog {
   readonly #now: () => number;
   readonly #write: (line: string) => void;
   #sequence = 0;
+  readonly #counts = new Map<string, number>();
 
   constructor(now: () => number, write: (line: string) => void) {
     this.#now = now;
@@ -30,11 +31,17 @@ export class EventLog {
   /** Tells one thing. `id` is stable; the message is for people and stands alone. */
   tell(severity: Severity, id: string, message: string, fields: Fields = {}): void {
     this.#sequence += 1;
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
     const event = { sequence: this.#sequence, atMs: this.#now(), severity, id, message, fields };
     this.#events.push(event);
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
     this.#write(`<${PRIORITY[severity]}>${id}: ${message.replaceAll("\n", " ")}\n`);
     for (const listener of this.#listeners) listener(event);
+  }
+
+  /** How often each id was told. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
   }
 
   /** Events after `sequence`, oldest first, and whether older ones of them are no longer in memory. */

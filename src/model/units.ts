@@ -153,6 +153,11 @@ export function bytesPerSecondFromBits(bitsPerSecond: number): number {
   return Math.max(1, Math.floor(bitsPerSecond / 8));
 }
 
+/** A rate or an amount as Prometheus has it, in bytes; 0 stays 0, and nothing is rounded. */
+export function bytesFromBits(bits: number): number {
+  return bits / 8;
+}
+
 /** The inverse of {@link bytesPerSecondFromBits}. */
 export function bitsPerSecondFromBytes(bytesPerSecond: number): number {
   return bytesPerSecond * 8;

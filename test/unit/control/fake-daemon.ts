@@ -192,6 +192,12 @@ export class FakeDaemon implements ControlHandlers {
     };
   }
 
+  eventCounts(): ReadonlyMap<string, number> {
+    return new Map([
+      ["uplink-lost", this.log.filter((event) => event.id === "uplink-lost").length],
+    ]);
+  }
+
   followEvents(listener: (event: UplinkEvent) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

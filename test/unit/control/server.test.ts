@@ -61,6 +61,21 @@ describe("the local API", () => {
     assert.equal(headers["content-type"], "application/json");
   });
 
+  it("gives metrics as text to who may only read", async () => {
+    const at = join(directory, "read.sock");
+    const reading = await listen(at, "read");
+    try {
+      const answer = await open("GET", "/metrics", at);
+      let text = "";
+      for await (const chunk of answer) text += chunk;
+      assert.equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+      assert.match(text, /^uplinkd_mode\{mode="enforcing"\} 1$/m);
+      assert.match(text, /^uplinkd_events_total\{id="uplink-lost"\} 0$/m);
+    } finally {
+      await reading.close();
+    }
+  });
+
   it("explains a domain whose name needs encoding", async () => {
     const [domain] = exampleStatus.domains;
     assert.ok(domain !== undefined);
