@@ -9,6 +9,7 @@ import { writeConfig } from "../policy/config-text.ts";
 import { loadAll } from "../policy/load.ts";
 import { ControlClient } from "./client.ts";
 import { command } from "./command.ts";
+import { registerDoctor } from "./doctor.ts";
 import { renderEvent } from "./event-view.ts";
 import { renderExplanation } from "./explain-view.ts";
 import { type ExitCode, Failure, toFailure } from "./failure.ts";
@@ -117,6 +118,17 @@ export function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => 
     });
 
   registerModes(program, { client, layout, print, printJson, end, ...around });
+
+  registerDoctor(program, {
+    client,
+    layout,
+    version: around.version,
+    runDirectory: runDirectory || RUN_DIRECTORY,
+    configDirectory: around.environment["UPLINKD_CONFIG_DIR"] || CONFIG_DIRECTORY,
+    print,
+    printJson,
+    end,
+  });
 
   const { stdout, stderr } = around;
   registerSimulate(program, { stdout, stderr, client, layout, end });

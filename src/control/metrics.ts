@@ -57,11 +57,7 @@ function daemonMetrics(status: Status, eventCounts: ReadonlyMap<string, number>)
       "Foreign objects where ours should be.",
       one(status.teams.reduce((sum, team) => sum + team.conflicts.length, 0)),
     ),
-    gauge(
-      "problems",
-      "Problems that status shows.",
-      one(status.problems.length + status.domains.flatMap((domain) => domain.problems).length),
-    ),
+    gauge("problems", "Problems that status shows.", one(problemCount(status))),
     {
       name: "uplinkd_events_total",
       type: "counter",
@@ -69,6 +65,12 @@ function daemonMetrics(status: Status, eventCounts: ReadonlyMap<string, number>)
       samples: [...eventCounts].map(([id, value]) => ({ labels: { id }, value })),
     },
   ];
+}
+
+/** Each once: a domain's are among the host's, too. */
+function problemCount(status: Status): number {
+  const all = [...status.problems, ...status.domains.flatMap((domain) => domain.problems)];
+  return new Set(all.map((problem) => `${problem.object}: ${problem.message}`)).size;
 }
 
 function teamMetrics({ teams }: Status): Metric[] {

@@ -1,0 +1,301 @@
+/** `uplinkctl doctor`: what would keep uplinkd from its work on this host, and what mends each. */
+import type { Command } from "commander";
+import { PolicyErrors } from "../model/errors.ts";
+import type { Status } from "../model/status.ts";
+import { type LoadedConfig, loadAll } from "../policy/load.ts";
+import type { ControlClient } from "./client.ts";
+import { command } from "./command.ts";
+import { type ExitCode, Failure } from "./failure.ts";
+import { type BondFacts, type HostFacts, readHostFacts } from "./host-facts.ts";
+import { type Colour, type Layout, wrap } from "./table.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** Stable: kernel, bond, speed, hook, libvirt, permissions, daemon, configuration, conflict. */
+  readonly check: string;
+  readonly state: "ok" | "warning" | "failed";
+  readonly object: string;
+  readonly message: string;
+  /** What to do; "" where it is ok. */
+  readonly remedy: string;
+}
+
+/** What is known beside the host's files. */
+export interface Diagnosis {
+  readonly host: HostFacts;
+  readonly config: LoadedConfig | PolicyErrors;
+  /** The daemon's status, or why there is none. */
+  readonly daemon: Status | Failure;
+  /** uplinkctl's own. */
+  readonly version: string;
+}
+
+export interface DoctorSurroundings {
+  readonly client: ControlClient;
+  readonly layout: Layout;
+  readonly version: string;
+  readonly runDirectory: string;
+  readonly configDirectory: string;
+  readonly print: (lines: readonly string[]) => void;
+  readonly printJson: (document: unknown) => void;
+  readonly end: (exitCode: ExitCode) => void;
+}
+
+/** Adds the command. */
+export function registerDoctor(program: Command, around: DoctorSurroundings): void {
+  command(program, "doctor", "look for what would keep uplinkd from its work", HELP).action(
+    async ({ json }: { json?: true }) => {
+      const findings = diagnose({
+        host: readHostFacts("/", around.runDirectory),
+        config: readConfig(around.configDirectory),
+        daemon: await around.client.status().catch((error: unknown) => {
+          if (error instanceof Failure) return error;
+          throw error;
+        }),
+        version: around.version,
+      });
+      if (json) around.printJson({ findings });
+      else around.print(renderFindings(findings, around.layout));
+      if (findings.some((finding) => finding.state === "failed")) around.end(1);
+    },
+  );
+}
+
+/** Every check, in the order of what rests on what. Pure. */
+export function diagnose(diagnosis: Diagnosis): readonly Finding[] {
+  const { host } = diagnosis;
+  return [
+    ...checkKernel(host),
+    ...checkConfig(diagnosis.config),
+    ...checkBonds(host, diagnosis.config),
+    ...checkHook(host),
+    ...checkLibvirt(host),
+    ...checkPermissions(host),
+    ...checkDaemon(diagnosis),
+  ];
+}
+
+function checkKernel({ kernelRelease, missingModules }: HostFacts): Finding[] {
+  const object = `kernel ${kernelRelease}`;
+  if (missingModules.length === 0) return [ok("kernel", object, "has every module that is needed")];
+  return [
+    failed(
+      "kernel",
+      object,
+      `has no ${missingModules.join(", ")}`,
+      "install the distribution's full kernel, not its cloud flavour, and its modules",
+    ),
+  ];
+}
+
+function checkConfig(config: Diagnosis["config"]): Finding[] {
+  if (!(config instanceof PolicyErrors)) {
+    return [ok("configuration", "/etc/uplinkd", "is right")];
+  }
+  return config.errors.map((error) =>
+    failed(
+      "configuration",
+      `${error.file}:${error.line}`,
+      error.message,
+      "then: uplinkctl policy check",
+    ),
+  );
+}
+
+function checkBonds({ bonds }: HostFacts, config: Diagnosis["config"]): Finding[] {
+  const named = config instanceof PolicyErrors ? [] : config.config.teams;
+  const missing = named
+    .filter((team) => !bonds.some((bond) => bond.name === team.bond))
+    .map((team) =>
+      failed(
+        "bond",
+        team.bond,
+        "is configured, but not there",
+        "name the bond that is, in uplinkd.yaml",
+      ),
+    );
+  if (bonds.length === 0) {
+    const remedy =
+      "make an active-backup bond of the NICs, with miimon 100, and the bridge's port of it";
+    return [...missing, failed("bond", "this host", "has no bond", remedy)];
+  }
+  const stated = new Set(
+    named.flatMap((team) =>
+      team.uplinks.flatMap((uplink) => (uplink.speedBitsPerSecond === null ? [] : [uplink.name])),
+    ),
+  );
+  return [...missing, ...bonds.flatMap((bond) => checkBond(bond, stated))];
+}
+
+function checkBond(bond: BondFacts, stated: ReadonlySet<string>): Finding[] {
+  const { name, master } = bond;
+  const found: Finding[] = [];
+  if (bond.mode !== "active-backup") {
+    const remedy = "uplinkd shapes active-backup only; other modes are left alone";
+    found.push(warning("bond", name, `is in mode ${bond.mode}`, remedy));
+  }
+  if (bond.miimonMs === 0) {
+    const remedy = `ip link set ${name} type bond miimon 100, and in the network's configuration`;
+    found.push(failed("bond", name, "has no miimon: it never sees a lost cable", remedy));
+  }
+  if (master === null || !master.isBridge) {
+    const message =
+      master === null ? "is no bridge's port" : `belongs to ${master.name}, no bridge`;
+    const remedy = "uplinkd works with Linux bridges; VMs have to be on one with the bond as port";
+    found.push(failed("bond", name, message, remedy));
+  }
+  if (bond.ports.length < 2) {
+    const remedy = "nothing can be kept when the only uplink fails: add a second";
+    found.push(warning("bond", name, `has ${bond.ports.length} ports`, remedy));
+  }
+  if (bond.updelayMs === 0 && bond.mode === "active-backup") {
+    const remedy = "bondUpdelay: 30s in uplinkd.yaml, or spanning-tree portfast on the switch";
+    const message = "has no updelay: a switch port that has carrier may not forward yet";
+    found.push(warning("bond", name, message, remedy));
+  }
+  for (const port of bond.ports) {
+    if (port.speedMbit === null && !stated.has(port.name)) {
+      const message = port.carrier ? "states no speed" : "has no carrier, and so no speed";
+      const remedy = "plug it in, or state `speed:` for it in uplinkd.yaml";
+      found.push(failed("speed", port.name, message, remedy));
+    }
+  }
+  return found.length > 0 ? found : [ok("bond", name, "is one that uplinkd can work with")];
+}
+
+function checkHook({ hook, libvirtRuns }: HostFacts): Finding[] {
+  if (hook.state === "missing") {
+    const remedy =
+      "install it anew: apt-get install --reinstall -o Dpkg::Options::=--force-confmiss uplinkd";
+    return [failed("hook", hook.path, "is missing", remedy)];
+  }
+  if (hook.state === "not executable") {
+    return [failed("hook", hook.path, "is not executable", `chmod 755 ${hook.path}`)];
+  }
+  if (libvirtRuns && hook.unknownToLibvirt) {
+    const message = "is newer than libvirt's start: libvirt doesn't know it yet";
+    return [failed("hook", hook.path, message, "systemctl restart libvirtd; running VMs go on")];
+  }
+  return [ok("hook", hook.path, "is there")];
+}
+
+function checkLibvirt(host: HostFacts): Finding[] {
+  const found: Finding[] = [];
+  if (!host.libvirtDbusInstalled) {
+    found.push(
+      failed("libvirt", "libvirt-dbus", "is not installed", "apt-get install libvirt-dbus"),
+    );
+  }
+  if (!host.libvirtRuns) {
+    // It is started by its socket, and ends when idle.
+    found.push(ok("libvirt", "libvirtd", "doesn't run at present"));
+  }
+  return found;
+}
+
+function checkPermissions(host: HostFacts): Finding[] {
+  const found: Finding[] = [];
+  if (!host.userExists) {
+    found.push(
+      failed("permissions", "user uplinkd", "does not exist", "systemd-sysusers uplinkd.conf"),
+    );
+  }
+  if (!host.busPolicyInstalled) {
+    const message = "of uplinkd is missing: libvirt-dbus refuses the daemon";
+    const remedy = "install the package anew, then: systemctl reload dbus";
+    found.push(failed("permissions", "D-Bus policy", message, remedy));
+  }
+  for (const name of host.openSockets) {
+    const remedy = `systemctl restart uplinkd-${name}.socket, and see who has changed its unit`;
+    found.push(failed("permissions", `${name}.sock`, "may be written by others than root", remedy));
+  }
+  return found.length > 0
+    ? found
+    : [ok("permissions", "user, D-Bus, sockets", "are as they must be")];
+}
+
+function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
+  if (daemon instanceof Failure) {
+    const remedy =
+      daemon.kind === "denied" ? daemon.remedy : "systemctl start uplinkd; journalctl -u uplinkd";
+    return [failed("daemon", daemon.object, daemon.message, remedy)];
+  }
+  const found: Finding[] = [];
+  for (const name of host.missingSockets) {
+    const remedy = `systemctl enable --now uplinkd-${name}.socket`;
+    found.push(failed("daemon", `${name}.sock`, "is missing", remedy));
+  }
+  if (daemon.daemon.version !== version) {
+    const message = `is of version ${daemon.daemon.version}, uplinkctl of ${version}`;
+    found.push(warning("daemon", "uplinkd", message, "systemctl restart uplinkd"));
+  }
+  if (host.disabledFile) {
+    const message = "exists: nothing is enforced";
+    const remedy = "rm /etc/uplinkd/disabled; systemctl restart uplinkd";
+    found.push(warning("daemon", "/etc/uplinkd/disabled", message, remedy));
+  }
+  if (daemon.daemon.libvirt === "down") {
+    const remedy =
+      "busctl --system call org.libvirt /org/libvirt/QEMU org.libvirt.Connect ListDomains u 0";
+    found.push(failed("libvirt", "libvirt-dbus", "does not answer the daemon", remedy));
+  }
+  if (daemon.daemon.mode !== "enforcing") {
+    const message = `is ${daemon.daemon.mode}: nothing is enforced`;
+    found.push(warning("daemon", "uplinkd", message, "uplinkctl enable --confirm 60s"));
+  }
+  for (const { device, found: what, message, remedy } of daemon.teams.flatMap(
+    (team) => team.conflicts,
+  )) {
+    found.push(failed("conflict", device, `${what}: ${message}`, remedy));
+  }
+  for (const drift of daemon.drift) {
+    const remedy = "see `uplinkctl events` for what the kernel said";
+    found.push(failed("conflict", drift.object, drift.message || "differs from the plan", remedy));
+  }
+  return found.length > 0 ? found : [ok("daemon", "uplinkd", `runs, ${daemon.daemon.mode}`)];
+}
+
+const COLOURS: Readonly<Record<Finding["state"], Colour>> = {
+  ok: "green",
+  warning: "yellow",
+  failed: "red",
+};
+
+/** A line each, and below it what to do. */
+export function renderFindings(findings: readonly Finding[], layout: Layout): string[] {
+  return findings.flatMap(({ state, object, message, remedy }) => {
+    const [first = "", ...rest] = wrap(`${object} ${message}`, layout, "         ", "           ");
+    const told = `${layout.paint(COLOURS[state], state)}${first.slice(state.length)}`;
+    return [told, ...rest, ...(remedy === "" ? [] : wrap(`-> ${remedy}`, layout, "           "))];
+  });
+}
+
+function readConfig(directory: string): LoadedConfig | PolicyErrors {
+  try {
+    return loadAll(directory);
+  } catch (error) {
+    if (error instanceof PolicyErrors) return error;
+    throw error;
+  }
+}
+
+function ok(check: string, object: string, message: string): Finding {
+  return { check, state: "ok", object, message, remedy: "" };
+}
+
+function warning(check: string, object: string, message: string, remedy: string): Finding {
+  return { check, state: "warning", object, message, remedy };
+}
+
+function failed(check: string, object: string, message: string, remedy: string): Finding {
+  return { check, state: "failed", object, message, remedy };
+}
+
+const HELP = `
+Looks at the kernel's modules, the bond, the speeds, libvirt's hook, libvirt-dbus, rights,
+the configuration, and what the daemon says; changes nothing. Each finding comes with what
+mends it. As root it sees all. Ends with 1 if something failed.
+
+Examples:
+  uplinkctl doctor
+  uplinkctl doctor --json | jq '.findings[] | select(.state != "ok")'`;
