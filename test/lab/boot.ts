@@ -43,6 +43,8 @@ export interface Lab {
   readonly limitSeconds?: number;
   /** A folder that the command can write to, seen inside as /lab/results. */
   readonly results?: string;
+  /** systemd is the first program, and runs the command as a unit. */
+  readonly systemd?: boolean;
   /** Gives the command this terminal, by the serial console, instead of the two streams. */
   readonly terminal?: boolean;
   readonly stdout?: (data: Buffer) => void;
@@ -122,7 +124,7 @@ function writeShare(share: string, lab: Lab): void {
       .join(" ")
       .trim(),
     LAB_RESULTS: lab.results === undefined ? "no" : "yes",
-    LAB_MODE: lab.terminal === true ? "shell" : "command",
+    LAB_MODE: lab.terminal === true ? "shell" : lab.systemd === true ? "systemd" : "command",
   };
   writeFileSync(path.join(share, "settings"), shellAssignments(settings, ""));
   const environment = {
@@ -353,6 +355,7 @@ async function main(): Promise<number> {
       memory: { type: "string", default: "3072" },
       limit: { type: "string", default: "600" },
       results: { type: "string" },
+      systemd: { type: "boolean", default: false },
     },
   });
   const kernel = kernels.find((name) => name === values.kernel);
@@ -362,7 +365,7 @@ async function main(): Promise<number> {
     process.stderr.write(
       "usage: node test/lab/boot.ts [--kernel 6.1|6.12] [--cables 1..4] " +
         "[--nic virtio-net-pci|e1000e|vmxnet3[,...]] [--memory MIB] [--limit SECONDS] " +
-        "[--results FOLDER] -- COMMAND [ARGUMENT...]\n",
+        "[--results FOLDER] [--systemd] -- COMMAND [ARGUMENT...]\n",
     );
     return 2;
   }
@@ -372,6 +375,7 @@ async function main(): Promise<number> {
     cables,
     memoryMiB: Number(values.memory),
     limitSeconds: Number(values.limit),
+    systemd: values.systemd,
     command: positionals,
     ...(values.results === undefined ? {} : { results: path.resolve(values.results) }),
   });

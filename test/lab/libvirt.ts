@@ -51,15 +51,20 @@ const commands: Record<Daemon, readonly [string, ...string[]]> = {
   ],
 };
 
+/** Writes libvirt's configuration for a lab. Whoever starts its daemons otherwise than by startLibvirt needs this first. */
+export function configureLibvirt(): void {
+  writeFileSync("/etc/libvirt/qemu.conf", qemuConf);
+  writeFileSync("/etc/libvirt/libvirtd.conf", libvirtdConf);
+  // The default network would bring dnsmasq and a bridge that nobody asked for.
+  rmSync("/etc/libvirt/qemu/networks/autostart", { recursive: true, force: true });
+}
+
 /** Starts D-Bus, virtlogd, libvirtd and libvirt-dbus as needed, and waits until they answer. */
 export async function startLibvirt(): Promise<void> {
   mkdirSync("/run/dbus", { recursive: true });
   mkdirSync(stateFolder, { recursive: true });
   mkdirSync(logFolder, { recursive: true });
-  writeFileSync("/etc/libvirt/qemu.conf", qemuConf);
-  writeFileSync("/etc/libvirt/libvirtd.conf", libvirtdConf);
-  // The default network would bring dnsmasq and a bridge that nobody asked for.
-  rmSync("/etc/libvirt/qemu/networks/autostart", { recursive: true, force: true });
+  configureLibvirt();
   if (!existsSync("/etc/machine-id")) run("dbus-uuidgen", "--ensure=/etc/machine-id");
   for (const daemon of daemons) await startDaemon(daemon);
 }

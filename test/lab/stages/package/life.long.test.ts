@@ -1,0 +1,162 @@
+// The package's life on a host that systemd runs: installed, enabled, upgraded, removed, purged. One story in order.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Status } from "../../../../src/model/status.ts";
+import { VERSION } from "../../../../src/model/version.ts";
+import { repository } from "../../cache.ts";
+import { readJson, run } from "../../command.ts";
+import { buildHost, readClassCounts, readNetworkState } from "../../host.ts";
+import { configureLibvirt, startDomain, virsh } from "../../libvirt.ts";
+import { until } from "../../wait.ts";
+
+const MAC = "52:54:00:00:00:0b";
+const UPGRADE = "99.0";
+/** The runtime's 150 MB need no syncing to memory, and no other package's trigger, such as man-db's, is any of ours. */
+const DPKG = ["--force-unsafe-io", "--no-triggers"];
+/** Where an installed file of ours could be. */
+const PLACES = [
+  "/etc",
+  "/run",
+  "/var/lib",
+  "/usr/bin",
+  "/usr/sbin",
+  "/usr/lib/systemd",
+  "/usr/lib/uplinkd",
+].concat(
+  ["/usr/lib/sysusers.d", "/usr/lib/tmpfiles.d", "/usr/share/dbus-1", "/usr/share/doc/uplinkd"],
+  ["/usr/share/uplinkd", "/usr/share/bash-completion/completions"],
+);
+
+const install = (version: string) =>
+  run("dpkg", ...DPKG, "-i", join(repository, `dist/lab/uplinkd_${version}_amd64.deb`));
+const status = () => JSON.parse(run("uplinkctl", "status", "--json")) as Status;
+const property = (name: string) => run("systemctl", "show", "-P", name, "uplinkd").trim();
+const isActive = (unit: string) =>
+  run("systemctl", "show", "-P", "ActiveState", unit).trim() === "active";
+const classes = () =>
+  ["nic0", "nic1"].map((uplink) => run("tc", "class", "show", "dev", uplink)).join("");
+const isShaped = () =>
+  readJson<{ kind: string }>("tc", "qdisc show dev nic0").some(({ kind }) => kind === "htb");
+const untilSlow = (what: string, condition: () => boolean) => until(what, condition, 30_000, 300);
+
+describe("the package", () => {
+  let bare: string;
+  const timesMs: Record<string, number> = {};
+  const timed = <T>(what: string, act: () => T): T => {
+    const startMs = performance.now();
+    const result = act();
+    timesMs[what] = Math.round(performance.now() - startMs);
+    return result;
+  };
+
+  before(async () => {
+    // A container's image may forbid packages to start what they bring.
+    rmSync("/usr/sbin/policy-rc.d", { force: true });
+    configureLibvirt();
+    await untilSlow("systemd's boot", () => isActive("basic.target"));
+    run("systemctl", "start", "dbus");
+    await buildHost({ speedMbit: 40 });
+    bare = readNetworkState();
+  });
+  after(() => console.log(JSON.stringify(timesMs)));
+
+  it("starts as its own user with two capabilities, and changes nothing", () => {
+    assert.equal(readFileSync("/proc/1/comm", "utf8").trim(), "systemd");
+    const told = timed("install", () => install(VERSION));
+    assert.match(told, /systemctl restart libvirtd/);
+    assert.deepEqual(["ActiveState", "Type", "WatchdogUSec", "NRestarts"].map(property), [
+      "active",
+      "notify",
+      "10s",
+      "0",
+    ]);
+    const process_ = readFileSync(`/proc/${property("MainPID")}/status`, "utf8");
+    // CAP_NET_ADMIN is 12, CAP_NET_RAW 13.
+    for (const set of ["CapPrm", "CapEff", "CapBnd"]) {
+      assert.match(process_, new RegExp(`^${set}:\\s0*3000$`, "m"));
+    }
+    assert.match(process_, new RegExp(`^Uid:\\s${run("id", "-u", "uplinkd").trim()}\\s`, "m"));
+    const { daemon, teams } = timed("status", status);
+    assert.equal(daemon.mode, "observing");
+    assert.equal(teams[0]?.condition, "ok");
+    assert.equal(readNetworkState(), bare);
+  });
+
+  it("is exposed by 2.0 at most, as systemd counts", () => {
+    const verdict = run("systemd-analyze", "security", "--no-pager", "uplinkd");
+    const score = /Overall exposure level for uplinkd.service: (\d+\.\d)/.exec(verdict)?.[1];
+    console.log(`systemd-analyze security: ${score}`);
+    assert.ok(Number(score) <= 2.0, verdict);
+  });
+
+  it("goes back by itself when enabling isn't confirmed", async () => {
+    run("uplinkctl", "enable", "--confirm", "6s");
+    assert.ok(isShaped());
+    await untilSlow("rolled back", () => !isShaped());
+    await untilSlow("observing again", () => status().daemon.mode === "observing");
+    assert.equal(readNetworkState(), bare);
+  });
+
+  it("shapes a domain that libvirt starts, through the hook", async () => {
+    run("uplinkctl", "enable", "--confirm", "60s");
+    run("uplinkctl", "confirm");
+    timed("libvirtd", () => run("systemctl", "start", "libvirtd"));
+    await startDomain({
+      name: "web1",
+      macs: [MAC],
+      metadata: `<uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:bandwidth limit="7mbit"/></uplink:network>`,
+    });
+    assert.equal(readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond, 7e6);
+    assert.match(run("tc", "filter", "show", "dev", "bond0", "egress"), new RegExp(MAC));
+    await untilSlow("libvirt seen by the daemon", () => status().daemon.libvirt === "up");
+  });
+
+  it("loses no class over a restart, a crash and an upgrade", async () => {
+    const before = classes();
+    const deleted: string[] = [];
+    const monitor = spawn("tc", ["monitor"], { stdio: ["ignore", "pipe", "ignore"] });
+    monitor.stdout.on("data", (text: Buffer) => {
+      deleted.push(
+        ...text
+          .toString()
+          .split("\n")
+          .filter((line) => /deleted .*7570/.test(line)),
+      );
+    });
+    try {
+      timed("restart", () => run("systemctl", "restart", "uplinkd"));
+      assert.equal(status().daemon.mode, "enforcing");
+      process.kill(Number(property("MainPID")), "SIGKILL");
+      await untilSlow("restarted by systemd", () => property("NRestarts") === "1");
+      await untilSlow("ready", () => property("ActiveState") === "active");
+      timed("upgrade", () => install(UPGRADE));
+      assert.match(run("dpkg", "-s", "uplinkd"), new RegExp(`^Version: ${UPGRADE}$`, "m"));
+      assert.equal(status().daemon.mode, "enforcing");
+    } finally {
+      monitor.kill();
+    }
+    assert.deepEqual(deleted, []);
+    assert.equal(classes(), before);
+  });
+
+  it("gives the host back when it is removed, and its hook then hinders nobody", async () => {
+    timed("remove", () => run("dpkg", ...DPKG, "-r", "uplinkd"));
+    assert.equal(isShaped(), false);
+    virsh("destroy", "web1");
+    await startDomain({ name: "web1", macs: [MAC] });
+    virsh("destroy", "web1");
+    assert.equal(readNetworkState(), bare);
+    assert.equal(existsSync("/usr/lib/uplinkd"), false);
+    assert.equal(existsSync("/etc/uplinkd/uplinkd.yaml"), true);
+  });
+
+  it("leaves nothing when it is purged", () => {
+    timed("purge", () => run("dpkg", ...DPKG, "-P", "uplinkd"));
+    const left = run("find", ...PLACES.filter(existsSync), "-xdev", "-name", "*uplink*");
+    assert.equal(left, "");
+    assert.throws(() => run("id", "uplinkd"));
+    assert.match(run("systemctl", "list-unit-files", "uplinkd*"), /^0 unit files/m);
+  });
+});
