@@ -2,7 +2,7 @@
  * Pauses and resumes domains as planned, journaled before the act. A domain is resumed only while it is paused by
  * us and nobody has touched it since; whatever a person does to it wins.
  */
-import { StateError, type UplinkError } from "../model/errors.ts";
+import { LibvirtError, StateError, type UplinkError } from "../model/errors.ts";
 import type { DomainPlan, Plan } from "../model/plan.ts";
 import { PRIORITIES } from "../model/policy.ts";
 import type { DomainState, World } from "../model/world.ts";
@@ -21,6 +21,11 @@ export interface PausesOptions {
 
 /** After a refusal libvirt isn't asked again about the same domain for this long. */
 const BACKOFF_MS = 10_000;
+/**
+ * A pause that libvirt was asked for without an answer may still come so much later: a call waits for a domain's
+ * other job for 30 s (QEMU_JOB_WAIT_TIME), and then for QEMU's monitor.
+ */
+const LATE_MS = 60_000;
 
 export class Pauses {
   readonly #options: PausesOptions;
@@ -47,7 +52,8 @@ export class Pauses {
       if (domain === undefined || wish.dueAtMs > world.nowMs || this.#busy.has(domain.uuid))
         return [];
       if ((this.#notBeforeMs.get(domain.uuid) ?? 0) > world.nowMs) return [];
-      if (wish.action === "pause" && domain.pausedByUs === null && domain.phase === "running") {
+      const isPaused = this.#entryOf(domain.uuid)?.outcome === "done";
+      if (wish.action === "pause" && !isPaused && domain.phase === "running") {
         return [this.#guard(domain, () => this.#pause(domain, wish))];
       }
       if (wish.action === "resume" && domain.pausedByUs !== null) {
@@ -106,6 +112,7 @@ export class Pauses {
         );
         continue;
       }
+      if (state === "running" && this.#mayComeYet(entry)) continue;
       const isPersons = state === "running" && entry.outcome === "done";
       this.#forget(entry.uuid, isPersons ? "a person resumed it" : null);
       if (isPersons) {
@@ -181,7 +188,7 @@ export class Pauses {
       await libvirt.suspend(domain.uuid);
     } catch (error) {
       if ((await libvirt.stateOf(domain.uuid)) !== "paused") {
-        this.#forget(domain.uuid);
+        if (!(error instanceof LibvirtError && error.mayHappenYet)) this.#forget(domain.uuid);
         throw error;
       }
     }
@@ -196,6 +203,8 @@ export class Pauses {
   async #resume(domain: DomainState, wish: DomainPlan): Promise<boolean> {
     const { libvirt, log, registry } = this.#options;
     const state = await libvirt.stateOf(domain.uuid);
+    const entry = this.#entryOf(domain.uuid);
+    if (state === "running" && entry !== null && this.#mayComeYet(entry)) return false;
     if (state === "paused") await libvirt.resume(domain.uuid);
     const reason = wish.reasons.join("; ");
     // Why it was resumed although it may not fit must not make it fall again at once.
@@ -207,6 +216,11 @@ export class Pauses {
       domain: domain.name,
     });
     return true;
+  }
+
+  /** Whether a pause that was asked for, and that nobody has seen, may still come. */
+  #mayComeYet(entry: PauseEntry): boolean {
+    return entry.outcome === "intended" && this.#options.now() < entry.sinceMs + LATE_MS;
   }
 
   #entryOf(uuid: string): PauseEntry | null {

@@ -270,7 +270,8 @@ function toLibvirtError(call: LibvirtCall, error: unknown): LibvirtError {
     call.object,
     `${call.member} failed: ${clip(text, 300)}${remedy}`,
     known?.retry ?? "backoff",
-    { cause: error },
+    // Only an answer has a name; the bus itself gives one for a service that gave none.
+    { cause: error, mayHappenYet: name === "" || name.endsWith(".NoReply") },
   );
 }
 

@@ -91,10 +91,18 @@ export class PacketError extends UplinkError {
 export class LibvirtError extends UplinkError {
   readonly kind = "libvirt";
   readonly retry: Retry;
+  /** It was asked and gave no answer: what was asked for may be done yet. */
+  readonly mayHappenYet: boolean;
 
-  constructor(object: string, message: string, retry: Retry = "backoff", options?: ErrorOptions) {
+  constructor(
+    object: string,
+    message: string,
+    retry: Retry = "backoff",
+    options: ErrorOptions & { readonly mayHappenYet?: boolean } = {},
+  ) {
     super(object, message, options);
     this.retry = retry;
+    this.mayHappenYet = options.mayHappenYet === true;
   }
 }
 

@@ -31,6 +31,8 @@ export const SIGNALS = {
 export interface LibvirtWitness {
   readonly suspending: (guest: Guest, issuedAtMs: number) => void;
   readonly resuming: (guest: Guest, issuedAtTurn: number) => void;
+  /** A pause was asked for, and whoever asked has given up. */
+  readonly unanswered: (guest: Guest) => void;
   /** A state was given out, or a signal arrived, that shows what is now. */
   readonly shown: (guest: Guest) => void;
 }
@@ -142,9 +144,10 @@ export class LibvirtModel {
   /** A call reaches libvirt after a while, acts, and answers after another, unless the caller has given up. */
   #call(connection: OpenConnection, call: LibvirtCall): Promise<unknown> {
     const timeoutMs = call.timeoutMs ?? connection.options.callTimeoutMs;
-    const slowest = this.health === "slow" ? 12_000 : 5;
-    const arrivesMs = this.#random.between(0, slowest);
-    const answersMs = arrivesMs + this.#random.between(0, slowest);
+    const slow = this.health === "slow";
+    // A job that holds the domain's lock may hold a call up for long after its caller has given up.
+    const arrivesMs = this.#random.between(0, slow ? this.#random.pick([500, 5000, 40_000]) : 5);
+    const answersMs = arrivesMs + this.#random.between(0, slow ? 5000 : 5);
     const guest = this.guests.find(
       (one) => call.path === `/org/libvirt/QEMU/domain/${pathId(one)}`,
     );
@@ -154,8 +157,12 @@ export class LibvirtModel {
       return Promise.reject(new LibvirtError(call.object, `${call.member} failed: closed`));
     }
     return new Promise((resolve, reject) => {
-      const fail = (why: string) =>
-        reject(new LibvirtError(call.object, `${call.member} failed: ${why}`));
+      const fail = (why: string, mayHappenYet = false) => {
+        if (mayHappenYet && guest !== undefined && call.member === "Suspend")
+          this.#witness.unanswered(guest);
+        const message = `${call.member} failed: ${why}`;
+        reject(new LibvirtError(call.object, message, "backoff", { mayHappenYet }));
+      };
       let answer: () => void = () => undefined;
       if (this.health !== "dead") {
         this.#clock.after(arrivesMs, () => {
@@ -171,11 +178,14 @@ export class LibvirtModel {
       }
       const ended = () => !connection.alive();
       if (this.health === "dead" || answersMs > timeoutMs) {
-        this.#clock.after(timeoutMs, () => !ended() && fail(`no answer within ${timeoutMs} ms`));
+        this.#clock.after(
+          timeoutMs,
+          () => !ended() && fail(`no answer within ${timeoutMs} ms`, true),
+        );
       } else {
         this.#clock.after(answersMs, () => {
           if (ended()) return;
-          if (connection.closed) fail("the connection was closed");
+          if (connection.closed) fail("the connection was closed", true);
           else answer();
         });
       }

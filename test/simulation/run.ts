@@ -24,10 +24,17 @@ const seeds = values.seed === undefined ? Number(values.seeds) : 1;
 
 let events = 0;
 let failed = 0;
+let lived = 0;
 const startedAtMs = performance.now();
+// Who is tired of waiting is told how far it came.
+process.on("SIGINT", () => {
+  tell();
+  process.exit(failed === 0 ? 0 : 1);
+});
 for (let seed = first; seed < first + seeds; seed += 1) {
   const history = await simulate(seed, count);
   events += history.lived;
+  lived += 1;
   if (history.violation === null) continue;
   failed += 1;
   const { invariant, what } = history.violation;
@@ -39,8 +46,13 @@ for (let seed = first; seed < first + seeds; seed += 1) {
   console.log(`  again: npm run test:simulation -- --seed ${seed} --events ${count}`);
   if (!values["keep-going"]) break;
 }
-const seconds = (performance.now() - startedAtMs) / 1000;
-console.log(
-  `${events} events over ${seeds} seeds in ${seconds.toFixed(1)} s, ${Math.round(events / seconds)} a second; ${failed} seeds failed`,
-);
+tell();
 process.exit(failed === 0 ? 0 : 1);
+
+function tell(): void {
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  const rate = Math.round(events / seconds);
+  console.log(
+    `${events} events over ${lived} seeds in ${seconds.toFixed(1)} s, ${rate} a second; ${failed} seeds failed`,
+  );
+}

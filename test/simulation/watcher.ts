@@ -128,7 +128,8 @@ export class Watcher implements LibvirtWitness {
 
   noteStarted(guest: Guest): void {
     const { kernel, life } = this.#simulation;
-    if (life?.daemon.loop.mode !== "enforcing") return;
+    // What can't be saved isn't changed.
+    if (life?.daemon.loop.mode !== "enforcing" || this.#simulation.diskFull) return;
     for (const mac of guest.vnics) {
       if (!this.#isShaped(mac) && this.#enforced && kernel.foreignRoots.size === 0)
         this.unshapedStart ??= `${guest.name} ${mac} runs, and has no class of its own`;
@@ -167,6 +168,10 @@ export class Watcher implements LibvirtWitness {
     // What the daemon had no way to know of is over with this.
     guest.takenOver = false;
     this.#ambiguous.delete(guest.uuid);
+  }
+
+  unanswered(guest: Guest): void {
+    this.#ambiguous.add(guest.uuid);
   }
 
   shown(guest: Guest): void {

@@ -6,6 +6,7 @@ import { Journal, type JournalContents, type PauseEntry } from "../../../src/dae
 import { Pauses } from "../../../src/daemon/pauses.ts";
 import { Registry } from "../../../src/daemon/registry.ts";
 import type { DomainDefinition } from "../../../src/model/domain.ts";
+import { LibvirtError } from "../../../src/model/errors.ts";
 import type { DomainAction, Plan, TeamCondition } from "../../../src/model/plan.ts";
 import type { World } from "../../../src/model/world.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
@@ -134,6 +135,21 @@ describe("pauses", () => {
     assert.equal(onDisk()[0]?.outcome, "done");
   });
 
+  it("doesn't forget a pause that libvirt gave no answer to, and that may come yet", async () => {
+    libvirt.suspend = async () => {
+      throw new LibvirtError("domain web1", "no answer", "backoff", { mayHappenYet: true });
+    };
+    assert.equal(await carryOut("pause"), false);
+    assert.equal(onDisk()[0]?.outcome, "intended");
+    await pauses.settle();
+    assert.equal(await carryOut("resume"), false, "it may be paused a moment later");
+    assert.equal(onDisk().length, 1);
+    libvirt.states.set(UUID, "paused");
+    nowMs += 20_000;
+    assert.equal(await carryOut("resume"), true);
+    assert.deepEqual([libvirt.states.get(UUID), onDisk()], ["running", []]);
+  });
+
   it("resumes what it paused, and tries again when libvirt refuses", async () => {
     await carryOut("pause");
     libvirt.failures.set("resume", 1);
@@ -162,12 +178,12 @@ describe("pauses", () => {
   });
 
   for (const [state, left, said] of [
-    ["paused", [{ ...ENTRY, outcome: "done" }], /pause-adopted/],
+    ["paused", [{ ...ENTRY, sinceMs: NOW - 61_000, outcome: "done" }], /pause-adopted/],
     ["running", [], /^$/],
     ["absent", [], /^$/],
   ] as const) {
     it(`settles a crash between intent and act by looking: the domain is ${state}`, async () => {
-      journal.write({ pauses: [{ ...ENTRY, outcome: "intended" }] });
+      journal.write({ pauses: [{ ...ENTRY, sinceMs: NOW - 61_000, outcome: "intended" }] });
       libvirt.states.set(UUID, state);
       start();
       await pauses.settle();
