@@ -168,12 +168,15 @@ export class KernelModel {
           if (this.#hasChildren(object.device, object.minor)) return EBUSY;
           this.remove(present);
         }
-        if (!objects.has(`htb ${object.device}`)) return EINVAL;
-        if (object.parentMinor !== null && !this.#hasClass(object.device, object.parentMinor))
-          return ENOENT;
+        if (!objects.has(`htb ${object.device}`)) return ENOENT;
         // A change of parent, unasked, is ignored (htb_change_class).
         if (present?.kind === "class" && !moved) {
           objects.set(key, { ...object, parentMinor: present.parentMinor });
+          return 0;
+        }
+        // A parent that isn't there makes it one right below the qdisc (htb_change_class).
+        if (object.parentMinor !== null && !this.#hasClass(object.device, object.parentMinor)) {
+          objects.set(key, { ...object, parentMinor: null });
           return 0;
         }
         break;
