@@ -20,7 +20,7 @@ const PLOTS: readonly Plot[] = [
   {
     file: "pulls.svg",
     title: "Frames lost by a pulled cable, one frame a millisecond",
-    of: /^lost by a pull, /,
+    of: /^lost by a pull, [^/]*$/,
     label: (what) => what.replace("lost by a pull, ", ""),
   },
   ...[1000, 5000].map((vnics) => ({

@@ -6,15 +6,17 @@
 import { writeFileSync } from "node:fs";
 import { frames } from "./frames.ts";
 import { losses } from "./losses.ts";
+import { lab } from "./place.ts";
 import { programming } from "./programming.ts";
-import { pulls } from "./pulls.ts";
+import { pulls, vswitchPulls } from "./pulls.ts";
 import type { Benchmark, Result } from "./result.ts";
 import { statistics } from "./statistics.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
-  programming(1000, 5),
-  programming(5000, 3),
+  programming(1000, 5, lab),
+  programming(5000, 3, lab),
   pulls,
+  vswitchPulls,
   losses,
   frames,
   statistics,

@@ -1,5 +1,7 @@
 /** What it costs to make and to change the kernel objects of many vNICs, beside tc and beside a bare replay. */
 import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { compileSteps } from "../../src/apply/kernel.ts";
 import { commandsOf } from "../../src/apply/shelltext.ts";
 import { diffKernel } from "../../src/diff/diff.ts";
@@ -8,15 +10,16 @@ import type { LinkState } from "../../src/model/link.ts";
 import type { Step } from "../../src/model/step.ts";
 import { applied } from "../../src/plan/loss.ts";
 import { planWorld } from "../../src/plan/plan.ts";
-import { resetToBare } from "../../test/lab/bare.ts";
 import { run } from "../../test/lab/command.ts";
-import { buildHost } from "../../test/lab/host.ts";
 import { GBIT } from "../../test/unit/world.ts";
 import { clearKernel, countKind, fleetPlan, fleetWorld } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
+import type { Place } from "./place.ts";
 import { atMost, type Benchmark, type Goal, type Result, ratios, resultOf } from "./result.ts";
 
-const REPLAY = "/run/bench-replay";
+/** The C program, and what tc and it are given. */
+const REPLAY = path.join(tmpdir(), "uplinkd-replay");
+const INPUT = path.join(tmpdir(), "uplinkd-replay-input");
 const WAYS = ["uplinkd", "tc -batch", "C replay"] as const;
 type Way = (typeof WAYS)[number];
 
@@ -30,15 +33,14 @@ interface Work {
 }
 
 /** The benchmark for a number of vNICs; each round makes all objects anew, by each way in turn. */
-export function programming(vnics: number, rounds: number): Benchmark {
+export function programming(vnics: number, rounds: number, place: Place): Benchmark {
   return {
     name: `programming-${vnics}`,
     run: async () => {
-      await resetToBare();
-      await buildHost();
+      await place.prepare();
       run("tcc", "-o", REPLAY, `${import.meta.dirname}/replay.c`);
       const links = await readLinks();
-      const work = prepare(links, vnics);
+      const work = prepare(links, vnics, place);
       const [create, change]: [Times, Times] = [noTimes(), noTimes()];
       for (let round = 0; round < rounds; round += 1) {
         for (const way of rotated(round)) {
@@ -51,20 +53,23 @@ export function programming(vnics: number, rounds: number): Benchmark {
         }
       }
       return [
-        ...describe(`creating ${vnics} vNICs`, create, [atMost(0.9), atMost(1.25)]),
-        ...describe(`changing the rates of ${vnics} vNICs`, change, [atMost(0.5), null]),
+        ...describe(`creating ${vnics} vNICs, ${place.words}`, create, [atMost(0.9), atMost(1.25)]),
+        ...describe(`changing the rates of ${vnics} vNICs, ${place.words}`, change, [
+          atMost(0.5),
+          null,
+        ]),
       ];
     },
   };
 }
 
-function prepare(links: readonly LinkState[], vnics: number): Work {
+function prepare(links: readonly LinkState[], vnics: number, { select }: Place): Work {
   const world = fleetWorld(links, { vnics });
   const plan = planWorld(world);
   const after = applied(fleetWorld(links, { vnics, speedBitsPerSecond: 9 * GBIT }), plan);
-  const base = fleetPlan(links, { vnics: 0 }).kernel;
-  const create = diffKernel(base, plan.kernel);
-  const change = diffKernel(plan.kernel, planWorld(after).kernel);
+  const base = select(fleetPlan(links, { vnics: 0 }).kernel);
+  const create = diffKernel(base, select(plan.kernel));
+  const change = diffKernel(select(plan.kernel), select(planWorld(after).kernel));
   const classes = change.filter(({ object }) => object.kind === "class").length;
   if (countKind(plan.kernel, "vnic") !== vnics || classes < vnics * 2) {
     throw new Error(`${vnics} vNICs were to be planned and all their classes changed: ${classes}`);
@@ -88,16 +93,14 @@ async function time(
         return performance.now() - appliedFromMs;
       });
     case "tc -batch": {
-      const file = "/run/bench-tc";
-      writeFileSync(file, tcText(steps, links));
+      writeFileSync(INPUT, tcText(steps, links));
       const ranFromMs = performance.now();
-      run("tc", "-batch", file);
+      run("tc", "-batch", INPUT);
       return performance.now() - ranFromMs;
     }
     case "C replay": {
-      const file = "/run/bench-bytes";
-      writeFileSync(file, replayBytes(steps, links));
-      const { elapsedMs } = JSON.parse(run(REPLAY, file)) as { readonly elapsedMs: number };
+      writeFileSync(INPUT, replayBytes(steps, links));
+      const { elapsedMs } = JSON.parse(run(REPLAY, INPUT)) as { readonly elapsedMs: number };
       console.log(
         `      ${way} ${Math.round(elapsedMs)} of ${Math.round(performance.now() - startMs)} ms`,
       );

@@ -15,8 +15,8 @@ import { addVswitchPort, buildVswitch, stopVswitch, type VswitchMode } from "./o
 import { atMost, type Benchmark, type Goal, median, type Result, resultOf } from "./result.ts";
 
 const PULLS = 9;
-/** Pulls of a series that may be measured once more, because a sender didn't keep its pace. */
-const FAULTS = 9;
+/** A series of which many pulls have to be repeated, on a busy machine, ends after this with what it has. */
+const SERIES_MS = 60_000;
 const SETTLE_MS = 400;
 /** Long enough for the carrying port to show, short beside what is lost. */
 const LOOK_MS = 20;
@@ -27,42 +27,69 @@ interface Losses {
   readonly back: readonly number[];
 }
 
-/** uplinkd and kernel bonding on one host; Open vSwitch needs a bridge of its own and follows in the same lab. */
+/** What the benchmarks of this lab have measured so far: those of uplinkd are compared with all that follow. */
+const measured = new Map<string, readonly number[]>();
+
+/** uplinkd and kernel bonding. */
 export const pulls: Benchmark = {
   name: "pulls",
   run: async () => {
-    const uplinkd = await measureUplinkd();
+    const { off, on } = await measureUplinkd();
     const slow = await measureBonding(100);
     const fast = await measureBonding(10);
-    const slb = await measureVswitch("balance-slb");
-    const backup = await measureVswitch("active-backup");
-    const worseWay = ({ there, back }: Losses) =>
-      there.map((lost, index) => Math.max(lost, back[index] ?? 0));
-    const best = Math.min(median(worseWay(slb)), median(worseWay(backup)));
-    const limit = Math.min(best, median(worseWay(slow)) / 5);
+    measured.set("uplinkd", worseWay(on));
+    const [first = 0, ...later] = worseWay(on);
     const none: Goal = {
       words: "median 0, worst 2",
       holds: (values) => median(values) === 0 && Math.max(...values) <= 2,
     };
     return [
-      ...describe("uplinkd, homed off the active port", uplinkd.off, none),
-      ...describe("uplinkd, homed on the active port", uplinkd.on, {
-        ...atMost(limit),
-        words: `at most ${limit}: Open vSwitch's best mode, a fifth of bonding's`,
-      }),
+      ...describe("uplinkd, homed off the active port", off, none),
+      ...describe("uplinkd, homed on the active port", on, null),
       resultOf(
-        "first pull after the daemon's start, on the active port",
+        "lost by the first pull after the daemon's start, homed on the active port",
         "frames",
-        [Math.max(uplinkd.on.there[0] ?? 0, uplinkd.on.back[0] ?? 0)],
-        atMost(Math.max(...worseWay(uplinkd.on).slice(1))),
+        [first],
+        later.length === 0 ? null : { ...atMost(Math.max(...later)), words: "the others' most" },
       ),
       ...describe("kernel bonding, miimon 100", slow, null),
       ...describe("kernel bonding, miimon 10", fast, null),
-      ...describe("Open vSwitch balance-slb", slb, null),
-      ...describe("Open vSwitch active-backup", backup, null),
+      against("kernel bonding at miimon 100", worseWay(on), worseWay(slow), 0.2),
     ];
   },
 };
+
+/** Open vSwitch, in the same lab. */
+export const vswitchPulls: Benchmark = {
+  name: "pulls-vswitch",
+  run: async () => {
+    const slb = await measureVswitch("balance-slb");
+    const backup = await measureVswitch("active-backup");
+    const best = [worseWay(slb), worseWay(backup)].sort((a, b) => median(a) - median(b))[0] ?? [];
+    const uplinkd = measured.get("uplinkd");
+    return [
+      ...describe("Open vSwitch balance-slb", slb, null),
+      ...describe("Open vSwitch active-backup", backup, null),
+      ...(uplinkd === undefined ? [] : [against("Open vSwitch's better mode", uplinkd, best, 1)]),
+    ];
+  },
+};
+
+/** The way that lost more, for each pull. */
+function worseWay({ there, back }: Losses): readonly number[] {
+  return there.map((lost, index) => Math.max(lost, back[index] ?? 0));
+}
+
+/** Medians of the worse way, since pulls of different series don't belong together. */
+function against(
+  other: string,
+  uplinkd: readonly number[],
+  others: readonly number[],
+  limit: number,
+): Result {
+  const what = `lost by a pull, uplinkd homed on the active port / ${other}`;
+  return resultOf(what, "ratio", [median(uplinkd) / median(others)], atMost(limit));
+}
 
 async function measureUplinkd(): Promise<{ readonly off: Losses; readonly on: Losses }> {
   await resetToBare();
@@ -114,17 +141,18 @@ async function measure(
   settle: () => Promise<void> = async () => undefined,
 ): Promise<Losses> {
   const lost: { there: number; back: number }[] = [];
-  for (let faults = 0; lost.length < PULLS; ) {
+  const endMs = performance.now() + SERIES_MS;
+  while (lost.length < PULLS && performance.now() < endMs) {
     try {
       const shape = { a: guest, b: outside, cable, pulls: 1, settleMs: SETTLE_MS };
       lost.push(...(await measurePulls(shape)).pulls);
     } catch (error) {
-      faults += 1;
-      if (!(error instanceof LabFault) || faults > FAULTS) throw error;
+      if (!(error instanceof LabFault)) throw error;
       console.log(`      ${what}: once more: ${error.message}`);
     }
     await settle();
   }
+  if (lost.length === 0) throw new LabFault(`${what}: no pull was undisturbed`);
   const losses = { there: lost.map(({ there }) => there), back: lost.map(({ back }) => back) };
   console.log(`      ${what}: there ${losses.there.join(" ")}, back ${losses.back.join(" ")}`);
   return losses;
@@ -143,8 +171,9 @@ function carryingCable(): number {
 }
 
 function describe(what: string, losses: Losses, goal: Goal | null): readonly Result[] {
+  const few = losses.there.length < PULLS ? ` (${losses.there.length} pulls only)` : "";
   return [
-    resultOf(`lost by a pull, ${what}, from the VM`, "frames", losses.there, goal),
-    resultOf(`lost by a pull, ${what}, to the VM`, "frames", losses.back, goal),
+    resultOf(`lost by a pull, ${what}, from the VM${few}`, "frames", losses.there, goal),
+    resultOf(`lost by a pull, ${what}, to the VM${few}`, "frames", losses.back, goal),
   ];
 }

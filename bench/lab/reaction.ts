@@ -2,18 +2,16 @@
  * The user-space share of a reaction on this very machine, not in the lab: the real monitor with the real planner's
  * prepared bytes, and a real link that is taken down. Each message's type is made NLMSG_NOOP, which the kernel skips
  * (netlink_rcv_skb), so that what is left is reading the event, finding the bytes, sending them and reading the answer.
- *
- *   unshare --net node bench/lab/reaction.ts FILE      its loopback interface is the link that is lost
  */
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import { compileSteps } from "../../src/apply/kernel.ts";
 import type { LinkState } from "../../src/model/link.ts";
+import type { Step } from "../../src/model/step.ts";
 import { NLMSG_NOOP } from "../../src/netlink/message.ts";
 import { Monitor } from "../../src/netlink/monitor.ts";
 import { until } from "../../test/lab/wait.ts";
 import { FLEET_SIZES, lossSteps } from "./losses.ts";
-import { atMost, type Result, resultOf } from "./result.ts";
+import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const LOOPBACK_IFINDEX = 1;
 const REPEATS = 25;
@@ -24,18 +22,30 @@ const INDEXES: ReadonlyMap<string, number> = new Map([
   ["bond0", 4],
 ]);
 
-const [file = ""] = process.argv.slice(2);
-// The planner's world takes no more of a link than name and number here.
-const links = [...INDEXES].map(([name, ifindex]) => ({ name, ifindex })) as unknown as LinkState[];
-const results: Result[] = [];
-setLoopback("up");
-for (const vnics of FLEET_SIZES) {
-  for (const crowded of [false, true]) results.push(await measure(vnics, crowded));
-}
-writeFileSync(file, JSON.stringify({ reaction: results }));
+/** In a network namespace of its own: its loopback interface is the link that is lost. */
+export const reaction: Benchmark = {
+  name: "reaction",
+  run: async () => {
+    // The planner's world takes no more of a link than name and number here.
+    const links = [...INDEXES].map(([name, ifindex]) => ({
+      name,
+      ifindex,
+    })) as unknown as LinkState[];
+    const results: Result[] = [];
+    setLoopback("up");
+    for (const vnics of FLEET_SIZES) {
+      for (const crowded of [false, true]) results.push(await measure(links, vnics, crowded));
+    }
+    return results;
+  },
+};
 
-async function measure(vnics: number, crowded: boolean): Promise<Result> {
-  const { reaction } = lossSteps(links, vnics, crowded);
+async function measure(
+  links: readonly LinkState[],
+  vnics: number,
+  crowded: boolean,
+): Promise<Result> {
+  const steps = lossSteps(links, vnics, crowded).reaction;
   const times: number[] = [];
   const monitor = await Monitor.start([], (event) => {
     if (event.type !== "reacted") return;
@@ -43,22 +53,22 @@ async function measure(vnics: number, crowded: boolean): Promise<Result> {
     times.push(Number(event.sentAtNs - event.eventAtNs) / 1e6);
   });
   for (let count = 0; count < REPEATS; count += 1) {
-    monitor.arm(LOOPBACK_IFINDEX, harmless(reaction));
+    monitor.arm(LOOPBACK_IFINDEX, harmless(steps));
     setLoopback("down");
     await until("the reaction", () => times.length > count);
     setLoopback("up");
   }
   await monitor.close();
   return resultOf(
-    `link lost to last byte, ${vnics} vNICs, ${reaction.length} messages, user space on the machine itself`,
+    `link lost to last byte, ${vnics} vNICs, ${steps.length} messages, user space on the machine itself`,
     "ms",
     times,
     vnics === 1000 ? atMost(1) : null,
   );
 }
 
-function harmless(reaction: ReturnType<typeof lossSteps>["reaction"]) {
-  const compiled = compileSteps(reaction, (name) => INDEXES.get(name));
+function harmless(steps: readonly Step[]) {
+  const compiled = compileSteps(steps, (name) => INDEXES.get(name));
   for (const chunk of compiled.chunks) {
     const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     for (let at = 0; at < chunk.length; at += (view.getUint32(at, true) + 3) & ~3) {

@@ -12,11 +12,10 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { bootLab, kernels, reportBroken } from "../../test/lab/boot.ts";
 import type { Result } from "./result.ts";
-import { speed } from "./speed.ts";
 
 /** Benchmarks that share a boot; each lab stays below six minutes without KVM. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  pulls: ["pulls"],
+  pulls: ["pulls", "pulls-vswitch"],
   programming: ["programming-1000", "losses"],
   "programming-5000": ["programming-5000"],
   frames: ["frames"],
@@ -92,12 +91,10 @@ async function main(): Promise<number> {
   return exitCode;
 }
 
-/** In a network namespace of its own, whose loopback interface is taken down. */
+/** In a network namespace of its own, so that nothing of the machine is touched. */
 function measureHere(file: string): void {
-  const program = path.join(import.meta.dirname, "reaction.ts");
+  const program = path.join(import.meta.dirname, "here.ts");
   execFileSync("unshare", ["--net", process.execPath, program, file], { stdio: "inherit" });
-  const results = JSON.parse(readFileSync(file, "utf8")) as Results;
-  writeFileSync(file, JSON.stringify({ ...results, machine: [speed("on the machine itself")] }));
 }
 
 function readBefore(): Results {

@@ -9,7 +9,8 @@ import { labConfig, startGuest } from "../../test/lab/guests.ts";
 import { buildHost, uplinkNames } from "../../test/lab/host.ts";
 import { clearKernel, fleetPlan } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
-import { type Benchmark, type Result, resultOf } from "./result.ts";
+import { lab, type Place } from "./place.ts";
+import { type Benchmark, type Goal, type Result, resultOf } from "./result.ts";
 import { speed } from "./speed.ts";
 
 const VNICS = 1000;
@@ -25,19 +26,18 @@ const TICKS_PER_SECOND = 100;
 export const statistics: Benchmark = {
   name: "statistics",
   run: async () => {
-    await resetToBare();
-    await buildHost();
-    return [...(await measureSampling()), await measureIdle(), speed("in the lab")];
+    return [...(await measureSampling(lab, null)), await measureIdle(), speed("in the lab")];
   },
 };
 
 /** The daemon's own sampling (ControlLoop.sample), once a second. */
-async function measureSampling(): Promise<readonly Result[]> {
+export async function measureSampling(place: Place, goal: Goal | null): Promise<readonly Result[]> {
+  await place.prepare();
   clearKernel();
   const teams = [{ bond: "bond0", ports: uplinkNames() }];
   return withKernel(async (kernel) => {
     const { kernel: wanted } = fleetPlan(kernel.readLinks(), { vnics: VNICS });
-    refuseNone(await kernel.apply(diffKernel(new Map(), wanted)));
+    refuseNone(await kernel.apply(diffKernel(new Map(), place.select(wanted))));
     let loads = NO_LOADS;
     const [all, user]: [number[], number[]] = [[], []];
     for (let count = 0; count < WARM + SAMPLES; count += 1) {
@@ -48,15 +48,16 @@ async function measureSampling(): Promise<readonly Result[]> {
       const keyOf = ({ minor }: { readonly minor: number }) => loadKey("bond0", minor);
       loads = observeLoads(loads, counters, keyOf, WINDOW_MS, performance.now());
       const used = process.cpuUsage(before);
-      if (loads.loads.size < VNICS)
-        throw new Error(`only ${loads.loads.size} classes were counted`);
       if (count < WARM) continue;
+      if (loads.loads.size < VNICS) {
+        throw new Error(`only ${loads.loads.size} classes were counted`);
+      }
       all.push((used.user + used.system) / 1000);
       user.push(used.user / 1000);
     }
-    const what = `a sample of ${VNICS} vNICs on ${uplinkNames().length} uplinks, in the lab`;
+    const what = `a sample of ${VNICS} vNICs on ${uplinkNames().length} uplinks, ${place.words}`;
     return [
-      resultOf(`${what}: processor time`, "ms", all),
+      resultOf(`${what}: processor time`, "ms", all, goal),
       resultOf(`${what}: of it in user space`, "ms", user),
     ];
   });
