@@ -2,10 +2,12 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
+import { hook } from "./hook.ts";
+import { memory } from "./memory.ts";
 import { plan } from "./plan.ts";
 import { type Benchmark, formatResults, type Result } from "./result.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [plan];
+const BENCHMARKS: readonly Benchmark[] = [plan, hook, memory];
 
 const { values } = parseArgs({
   options: { only: { type: "string" }, json: { type: "string" } },

@@ -37,6 +37,18 @@ export function benchWorld(domains: number, uplinks: number, load: number): Worl
   return applied(world, planWorld(world));
 }
 
+/** The same world a moment later: one of its domains wants something else. @param event tells which */
+export function changeDomain(world: World, event: number): World {
+  const at = (event * 7919 + 13) % world.domains.length;
+  const domain = world.domains[at] as DomainState;
+  const vnics = domain.vnics.map((vnic) => ({
+    ...vnic,
+    demandBitsPerSecond: (event * 104_729) % 30_000_000,
+  }));
+  const domains = world.domains.with(at, { ...domain, vnics });
+  return { ...world, nowMs: world.nowMs + 1, domains };
+}
+
 function teamOf(domains: number, uplinks: number, load: number): TeamState {
   const speed = Math.round((domains * MEAN_DEMAND_BITS_PER_SECOND) / load / uplinks / 0.95 / 1e6);
   const names = Array.from({ length: uplinks }, (_, index) => `eno${index + 1}`);
@@ -90,7 +102,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
   };
 }
 
-/** A tenth high, a fifth low that is paused, some discarded, some with wishes; demands from 1 to 77 Mbit/s. */
+/** A tenth high, a fifth low that is paused, some discarded, some with wishes; demands from 1 to 58 Mbit/s. */
 function domainOf(index: number, uplinks: number): DomainState {
   const wish: NetworkWish =
     index % 10 === 0
@@ -104,7 +116,7 @@ function domainOf(index: number, uplinks: number): DomainState {
     ...(index % 50 === 7 ? { prefer: [`eno${1 + (index % uplinks)}`] } : {}),
     ...(index % 50 === 9 ? { apart: [`vm${index - 1}`] } : {}),
   };
-  // Squares of a sequence that is spread evenly: many small, few large. Its mean is that of 77 x^2 + 1, less a bit.
+  // Squares of a sequence that is spread evenly: many small, few large. Their mean is the one above.
   const even = (index * 0.6180339887498949) % 1;
   const demand = Math.round((0.05 + 2.85 * even ** 2) * MEAN_DEMAND_BITS_PER_SECOND);
   const hex = (shift: number) => ((index >> shift) & 255).toString(16).padStart(2, "0");

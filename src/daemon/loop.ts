@@ -155,12 +155,12 @@ export class ControlLoop {
       return buildWorld(this.#seen);
     };
     let world = build();
-    let plan = planWorld(world);
+    let plan = planWorld(world, this.#last?.plan);
     const latched = latchDemand(this.#latched, world, plan.teams);
     if (!sameDemand(latched, this.#latched)) {
       this.#latched = latched;
       world = build();
-      plan = planWorld(world);
+      plan = planWorld(world, this.#last?.plan);
     }
     const planned = planLosses(world, plan);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);

@@ -1,6 +1,7 @@
 /** The difference between what should stand in the kernel and what does, as ordered steps. Pure. */
 import type { KernelMap, KernelObject } from "../model/kernel.ts";
 import { ROOT_MINOR } from "../model/kernel.ts";
+import { KernelDelta } from "../model/kernel-delta.ts";
 import type { Step } from "../model/step.ts";
 
 /**
@@ -13,10 +14,12 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   const gone = goneWithTheirParents(present, desired);
   const changes: Step[][] = [];
   const deletes: Step[] = [];
-  for (const [key, object] of desired) {
+  // What is told as a change of the present itself is not looked through for what is the same.
+  const changed = desired instanceof KernelDelta && desired.base === present ? desired : null;
+  for (const [key, object] of changed?.changed ?? desired) {
     const before = gone.has(key) ? undefined : present.get(key);
     if (before === undefined) changes.push([{ op: "add", object }]);
-    else if (before !== object && !equal(before, object)) {
+    else if (before !== object && !sameObject(before, object)) {
       if (needsRebuild(before, object)) {
         changes.push([
           { op: "delete", object: before },
@@ -25,10 +28,17 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
       } else changes.push([{ op: "change", object, before }]);
     }
   }
-  for (const [key, object] of present) {
+  for (const [key, object] of changed === null ? present : pick(present, changed.removed)) {
     if (!desired.has(key) && isMarked(object)) deletes.push({ op: "delete", object });
   }
   return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
+}
+
+function* pick(kernel: KernelMap, keys: Iterable<string>): Generator<[string, KernelObject]> {
+  for (const key of keys) {
+    const object = kernel.get(key);
+    if (object !== undefined) yield [key, object];
+  }
 }
 
 /**
@@ -38,9 +48,11 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
 function goneWithTheirParents(present: KernelMap, desired: KernelMap): ReadonlySet<string> {
   const devices = new Set<string>();
   const classes = new Set<string>();
-  for (const [key, before] of present) {
+  const changed = desired instanceof KernelDelta && desired.base === present ? desired : null;
+  for (const [key, before] of changed === null ? present : pick(present, changed.changed.keys())) {
     const object = before.kind === "htb" || before.kind === "class" ? desired.get(key) : undefined;
-    if (object === undefined || equal(before, object) || !needsRebuild(before, object)) continue;
+    if (object === undefined || sameObject(before, object) || !needsRebuild(before, object))
+      continue;
     if (before.kind === "htb") devices.add(before.device);
     else if (before.kind === "class") classes.add(classOf(before));
   }
@@ -170,7 +182,8 @@ function needsRebuild(before: KernelObject, after: KernelObject): boolean {
   return before.kind === "htb";
 }
 
-function equal(a: KernelObject, b: KernelObject): boolean {
+/** Whether two versions of an object are the same. */
+export function sameObject(a: KernelObject, b: KernelObject): boolean {
   if (a === b) return true;
   if (a.kind === "leaf" && b.kind === "leaf") {
     return a.device === b.device && a.minor === b.minor && sameFields(a.queue, b.queue);
@@ -182,7 +195,8 @@ function equal(a: KernelObject, b: KernelObject): boolean {
 }
 
 function sameFields(a: object, b: object): boolean {
+  const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
-  for (const [field, value] of Object.entries(a)) if (right[field] !== value) return false;
+  for (const field in left) if (right[field] !== left[field]) return false;
   return true;
 }

@@ -5,24 +5,27 @@
 import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState } from "../model/world.ts";
-import { judgedDemand, wantOf } from "./demand.ts";
-import { expectRates } from "./expect.ts";
-import type { Load } from "./grants.ts";
-import type { Member, Placed } from "./placement.ts";
-import { priorityRank } from "./priority.ts";
+import { hasEnough } from "./expect.ts";
+import type { Load } from "./load.ts";
+import type { Member } from "./roster.ts";
 import { isShort } from "./share.ts";
+import { Sharing } from "./sharing.ts";
 
 /** A domain that is to be throttled, discarded, paused or migrated. */
 export interface Casualty {
   readonly domain: DomainState;
-  /** Indexes of its placed vNICs. */
-  readonly indexes: readonly number[];
+  /** Its vNICs in the roster: from `first` up to but not including `end`. */
+  readonly first: number;
+  readonly end: number;
   readonly action: FailoverAction;
   /** Due without grace: its own home is lost (discard). */
   readonly immediate: boolean;
   readonly graceMs: number;
   readonly reason: string;
 }
+
+/** By what of its demand each vNIC is judged, NaN where nothing was measured. */
+export type Judged = Float64Array;
 
 /**
  * Judges the domains of a degraded team that has a usable uplink. The answer doesn't depend on what has been done
@@ -33,102 +36,91 @@ export interface Casualty {
 export function settleDegradation(
   team: TeamState,
   load: Load,
-  hypothetical: boolean,
+  judged: Judged,
 ): readonly Casualty[] {
-  const { placed } = load;
-  const silent = new Set<number>();
-  const expected = new Float64Array(placed.length);
-  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
-  const lost = new Set(
-    load.uplinks.filter((uplink) => uplink.entry.lost).map((uplink) => uplink.entry.uplink.name),
-  );
+  const { roster } = load;
+  const { vias } = load.placement;
+  const silence = new Uint8Array(roster.members.length);
   const casualties: Casualty[] = [];
-  const standing: DomainEntry[] = [];
-  for (const entry of collectDomains(placed)) {
-    const index = entry.indexes.find((at) => {
-      const { home, via } = placed[at] as Placed;
-      return home !== via && lost.has(home ?? "") && discardsAtLoss(placed[at] as Placed);
-    });
-    if (index === undefined) {
-      standing.push(entry);
-      continue;
-    }
-    for (const stopped of entry.indexes) silent.add(stopped);
-    const reason = `its home ${placed[index]?.home} is lost, and its policy discards then`;
+  const maybeDiscarded = roster.discards.includes(1);
+  for (const first of maybeDiscarded ? roster.falling : []) {
+    const end = roster.ends[first] as number;
+    const index = discardedAt(load, first, end);
+    if (index < 0) continue;
+    silence.fill(1, first, end);
+    const entry = { domain: roster.members[first]?.domain as DomainState, first, end };
+    const home = load.uplinks[load.placement.homes[index] as number]?.entry.uplink.name;
+    const reason = `its home ${home} is lost, and its policy discards then`;
     casualties.push({ ...entry, action: "discard", immediate: true, graceMs: 0, reason });
   }
-  const share = (uplinks: typeof usable): void => {
-    for (const uplink of uplinks) expectRates(team, load, uplink, silent, expected);
+  const sharings = load.uplinks.map((uplink) =>
+    uplink.entry.usable && !hasEnough(team, load, uplink, silence)
+      ? new Sharing(team, load, uplink, silence)
+      : null,
+  );
+  if (sharings.every((sharing) => sharing === null)) return casualties;
+  const lack = (index: number): number | null => {
+    const via = vias[index] as number;
+    const demand = judged[index] as number;
+    const sharing = sharings[via];
+    if (Number.isNaN(demand) || sharing === null) return null;
+    const gets = sharing?.expect(index, silence) ?? 0;
+    return isShort(Math.min(demand, roster.wants[index] as number), gets) ? gets : null;
   };
-  share(usable);
   // Whoever goes leaves more to the others, so those already judged to have enough needn't be asked again.
-  for (const entry of standing) {
-    const short = entry.indexes.filter((index) => lacks(placed, index, expected, hypothetical));
-    const [first] = short;
-    if (first === undefined) continue;
-    const { action: wanted, graceMs } = strongest(short.map((index) => placed[index] as Placed));
-    const mild = whyMild(entry.domain, wanted);
+  for (const first of roster.falling) {
+    const end = roster.ends[first] as number;
+    if (silence[first] === 1) continue;
+    const short: number[] = [];
+    let reason = "";
+    for (let index = first; index < end; index += 1) {
+      const gets = lack(index);
+      if (gets === null) continue;
+      if (short.length === 0) reason = lackReason(roster.members[index], judged[index], gets);
+      short.push(index);
+    }
+    if (short.length === 0) continue;
+    const { action: wanted, graceMs } = strongest(
+      short.map((index) => roster.members[index] as Member),
+    );
+    const domain = roster.members[first]?.domain as DomainState;
+    const mild = whyMild(domain, wanted);
     const action = mild === null ? wanted : "throttle";
-    const reason =
-      lackReason(placed[first] as Placed, expected[first] ?? 0, hypothetical) +
-      (mild === null ? "" : `; only throttled: ${mild}`);
-    casualties.push({ ...entry, action, immediate: false, graceMs, reason });
+    if (mild !== null) reason += `; only throttled: ${mild}`;
+    casualties.push({ domain, first, end, action, immediate: false, graceMs, reason });
     if (action === "throttle") continue;
-    for (const index of entry.indexes) silent.add(index);
-    const carriers = new Set(entry.indexes.map((index) => placed[index]?.via));
-    share(usable.filter((uplink) => carriers.has(uplink.entry.uplink.name)));
+    silence.fill(1, first, end);
+    for (let index = first; index < end; index += 1)
+      sharings[vias[index] as number]?.silence(index);
   }
   return casualties;
 }
 
-/** Whether a vNIC's data is discarded once its home is lost. */
-export function discardsAtLoss({ domain, vnic }: Member): boolean {
-  return vnic.policy.failover.action === "discard" && !domain.held && domain.exempt === null;
-}
-
-interface DomainEntry {
-  readonly domain: DomainState;
-  readonly indexes: number[];
-  rank: number;
-}
-
-/** Lowest priority first, then in the order of arrival; a domain has the highest priority of its vNICs. */
-function collectDomains(placed: readonly Placed[]): DomainEntry[] {
-  const byName = new Map<string, DomainEntry>();
-  for (const [index, { domain, vnic }] of placed.entries()) {
-    const rank = priorityRank(vnic.policy.priority);
-    const entry = byName.get(domain.name);
-    if (entry === undefined) byName.set(domain.name, { domain, indexes: [index], rank });
-    else {
-      entry.indexes.push(index);
-      entry.rank = Math.min(entry.rank, rank);
-    }
+/** The first of a domain's vNICs whose home is lost and that is discarded then, or -1. */
+function discardedAt({ roster, placement, uplinks }: Load, first: number, end: number): number {
+  for (let index = first; index < end; index += 1) {
+    if (roster.discards[index] === 0) continue;
+    const home = placement.homes[index] as number;
+    if (home !== placement.vias[index] && uplinks[home]?.entry.lost === true) return index;
   }
-  return [...byName.values()].sort((a, b) => b.rank - a.rank);
-}
-
-function lacks(
-  placed: readonly Placed[],
-  index: number,
-  expected: Float64Array,
-  hypothetical: boolean,
-): boolean {
-  const member = placed[index] as Placed;
-  const demand = judgedDemand(member, hypothetical);
-  return demand !== null && isShort(Math.min(demand, wantOf(member)), expected[index] ?? 0);
+  return -1;
 }
 
 /** Of several vNICs that lack something, the strongest action holds, with its own grace time. */
-function strongest(members: readonly Placed[]): { action: FailoverAction; graceMs: number } {
+function strongest(members: readonly Member[]): { action: FailoverAction; graceMs: number } {
   const policies = members.map((member) => member.vnic.policy.failover);
   return policies.reduce((best, next) =>
     FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(best.action) ? next : best,
   );
 }
 
-function lackReason(member: Placed, getsBitsPerSecond: number, hypothetical: boolean): string {
-  const demand = formatRate(judgedDemand(member, hypothetical) ?? 0);
-  return `${member.vnic.mac} wanted ${demand} before the loss and gets ${formatRate(getsBitsPerSecond)}`;
+function lackReason(
+  member: Member | undefined,
+  judgedBitsPerSecond: number | undefined,
+  getsBitsPerSecond: number,
+): string {
+  const demand = formatRate(judgedBitsPerSecond ?? 0);
+  return `${member?.vnic.mac} wanted ${demand} before the loss and gets ${formatRate(getsBitsPerSecond)}`;
 }
 
 /** Why nothing stronger than throttling may be done to a domain, or null. */

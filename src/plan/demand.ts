@@ -1,5 +1,5 @@
 /** What a vNIC wants to send, and by what of that it is judged. */
-import type { Member } from "./placement.ts";
+import type { Member } from "./roster.ts";
 
 /** What a vNIC wants within its limit; infinity where that is not known: then all that it may have. */
 export function wantOf(member: Member): number {
@@ -11,7 +11,7 @@ export function wantOf(member: Member): number {
 }
 
 /** Its demand: as it was before a loss, else as measured; null where it isn't known. */
-function knownDemand(member: Member): number | null {
+export function knownDemand(member: Member): number | null {
   return (
     latchedDemand(member) ??
     (member.domain.pausedByUs === null ? member.vnic.demandBitsPerSecond : null)
@@ -19,20 +19,13 @@ function knownDemand(member: Member): number | null {
 }
 
 /** As it was before the loss. While we keep a domain paused, what was written down then; its own is nothing now. */
-function latchedDemand({ domain, vnic }: Member): number | null {
+export function latchedDemand({ domain, vnic }: Member): number | null {
   return domain.pausedByUs === null
     ? vnic.latchedDemandBitsPerSecond
     : (domain.pausedByUs.demandBitsPerSecond[vnic.mac] ?? null);
 }
 
-/**
- * The demand within its limit by which actions are judged. Only what was measured before the loss counts; null
- * where nothing was. In a what-if there is no other time: the given demand counts, and without one the reservation.
- */
-export function judgedDemand(member: Member, hypothetical: boolean): number | null {
-  const { reservationBitsPerSecond, limitBitsPerSecond } = member.vnic.policy.bandwidth;
-  const demand = hypothetical
-    ? (knownDemand(member) ?? reservationBitsPerSecond)
-    : latchedDemand(member);
-  return demand === null ? null : Math.min(demand, limitBitsPerSecond ?? demand);
+/** Whether a vNIC's data is discarded once its home is lost. */
+export function discardsAtLoss({ domain, vnic }: Member): boolean {
+  return vnic.policy.failover.action === "discard" && !domain.held && domain.exempt === null;
 }

@@ -1,52 +1,102 @@
 /** What each vNIC gets on the uplink that carries it, as HTB shares it. */
 import type { TeamState } from "../model/world.ts";
-import { fitResidents, type Load, type UplinkLoad } from "./grants.ts";
-import type { Member } from "./placement.ts";
-import { hostPrio, htbPrio } from "./priority.ts";
+import { fitResidents, type Silence } from "./grants.ts";
+import type { Load, UplinkLoad } from "./load.ts";
+import { hostPrio } from "./priority.ts";
 import { type Sharer, shareUplink } from "./share.ts";
 
 /** Sums of doubles may end a hair below the whole number that they mean. */
 const ROUNDING = 1e-3;
 
+/** Whole bits per second of what a share came to. */
+export function wholeBits(bitsPerSecond: number): number {
+  return Math.floor(bitsPerSecond + ROUNDING);
+}
+
 /**
  * Shares one usable uplink among the host and its residents. Reckoned without the bytes that HTB rounds by and
  * gives each class at least: they are no promise, and would only blur the figures.
- * @param silent indexes of vNICs that send nothing
- * @param expected bits per second by placed index; the residents' entries are written
+ * @param silence who sends nothing
+ * @param expected bits per second by index in the roster; the residents' entries are written
  */
 export function expectRates(
   team: TeamState,
   load: Load,
   uplink: UplinkLoad,
-  silent: ReadonlySet<number>,
+  silence: Silence,
   expected: Float64Array,
 ): void {
+  const { residents } = uplink;
+  const { wants } = load.roster;
+  if (hasEnough(team, load, uplink, silence)) {
+    for (let position = 0; position < residents.length; position += 1) {
+      const index = residents[position] as number;
+      expected[index] =
+        silence !== null && silence[index] === 1 ? 0 : wholeBits(wants[index] as number);
+    }
+    return;
+  }
+  const sharers = listSharers(team, load, uplink, silence);
+  const got = shareUplink(uplink.entry.capacityBitsPerSecond, sharers);
+  for (let position = 0; position < residents.length; position += 1) {
+    expected[residents[position] as number] = wholeBits(got[position + 1] ?? 0);
+  }
+}
+
+/** Whether everybody on an uplink gets all that it wants, whoever comes first. */
+export function hasEnough(
+  team: TeamState,
+  load: Load,
+  uplink: UplinkLoad,
+  silence: Silence,
+): boolean {
+  const { residents } = uplink;
+  const { wants } = load.roster;
   const capacity = uplink.entry.capacityBitsPerSecond;
-  const { host } = load.config;
-  const { hostBitsPerSecond, rates } = fitResidents(load, uplink, silent, 0);
+  let wanted = hostWant(team, load, capacity);
+  for (let position = 0; position < residents.length; position += 1) {
+    const index = residents[position] as number;
+    if (silence === null || silence[index] === 0) wanted += wants[index] as number;
+  }
+  // What is shared is reckoned in doubles, and so is this: near the limit it is shared for certain.
+  return wanted + 1 < capacity;
+}
+
+function hostWant(team: TeamState, { config: { host } }: Load, capacity: number): number {
+  return Math.min(
+    team.hostDemandBitsPerSecond ?? host.reservationBitsPerSecond,
+    host.limitBitsPerSecond ?? capacity,
+    capacity,
+  );
+}
+
+/** Who shares an uplink: the host, then its residents in their order. */
+export function listSharers(
+  team: TeamState,
+  load: Load,
+  uplink: UplinkLoad,
+  silence: Silence,
+): Sharer[] {
+  const { config, roster } = load;
+  const capacity = uplink.entry.capacityBitsPerSecond;
+  const { hostBitsPerSecond, rates } = fitResidents(load, uplink, silence, 0);
   const sharers: Sharer[] = [
     {
       rateBitsPerSecond: hostBitsPerSecond,
-      wantBitsPerSecond: Math.min(
-        team.hostDemandBitsPerSecond ?? host.reservationBitsPerSecond,
-        host.limitBitsPerSecond ?? capacity,
-        capacity,
-      ),
-      prio: hostPrio(host.priority),
-      shares: host.shares,
+      wantBitsPerSecond: hostWant(team, load, capacity),
+      prio: hostPrio(config.host.priority),
+      shares: config.host.shares,
     },
   ];
-  for (const [position, index] of uplink.residents.entries()) {
-    const member = load.placed[index] as Member;
+  for (let position = 0; position < uplink.residents.length; position += 1) {
+    const index = uplink.residents[position] as number;
+    const isSilent = silence !== null && silence[index] === 1;
     sharers.push({
       rateBitsPerSecond: rates[position] ?? 0,
-      wantBitsPerSecond: silent.has(index) ? 0 : Math.min(load.wants[index] ?? 0, capacity),
-      prio: htbPrio(member.vnic.policy.priority),
-      shares: member.vnic.policy.bandwidth.shares,
+      wantBitsPerSecond: isSilent ? 0 : Math.min(roster.wants[index] ?? 0, capacity),
+      prio: (roster.ranks[index] ?? 0) + 1,
+      shares: roster.shares[index] ?? 1,
     });
   }
-  const got = shareUplink(capacity, sharers);
-  for (const [position, index] of uplink.residents.entries()) {
-    expected[index] = Math.floor((got[position + 1] ?? 0) + ROUNDING);
-  }
+  return sharers;
 }

@@ -2,11 +2,13 @@
  * The rate of every vNIC's class on every uplink: where it is carried now, and where it would be after the loss
  * of the uplink that carries it. For the present world and for each single loss, the classes that then carry
  * traffic sum to at most the capacity, whichever of the other uplinks the driver sends the displaced to.
+ *
+ * Where all fits, each class has its whole reservation and nobody's rate depends on another's: then sums are enough,
+ * and fitClaims is not asked.
  */
-import type { TeamConfig } from "../model/config.ts";
-import { wantOf } from "./demand.ts";
-import type { Placed } from "./placement.ts";
-import { CONTROL_PRIO, htbPrio } from "./priority.ts";
+import type { Load, UplinkLoad } from "./load.ts";
+import { CONTROL_PRIO } from "./priority.ts";
+import type { Roster } from "./roster.ts";
 import { type Claim, fitClaims, LEAST_RATE, sum } from "./share.ts";
 import type { Usability } from "./usable.ts";
 
@@ -15,69 +17,13 @@ export interface UplinkGrants {
   readonly entry: Usability;
   readonly hostBitsPerSecond: number;
   readonly hostLimitBitsPerSecond: number;
-  /** HTB rate of each placed vNIC's class there, same order. */
+  /** HTB rate of each placed vNIC's class there, same order; made when first asked for. */
   readonly rates: Float64Array;
   /** The sum of rates of what it carries, the host included. */
   readonly committedBitsPerSecond: number;
-}
-
-/** A team's vNICs by the uplinks that carry them; computed once, asked often. */
-export interface Load {
-  readonly config: TeamConfig;
-  readonly placed: readonly Placed[];
-  readonly uplinks: readonly UplinkLoad[];
-  /** One a placed vNIC, same order. */
-  readonly claims: readonly Claim[];
-  /** What each wants (see wantOf), same order; infinity where that isn't known. */
-  readonly wants: Float64Array;
-}
-
-export interface UplinkLoad {
-  readonly entry: Usability;
-  /**
-   * Indexes of the vNICs that it carries; of an unusable uplink those whose home it is, since that is what comes
-   * back to it if nobody is there to tell otherwise.
-   */
-  readonly residents: readonly number[];
-  /** Indexes of the vNICs that its loss would displace. */
-  readonly senders: readonly number[];
-}
-
-/** Sorts placed vNICs by uplink. */
-export function loadUplinks(
-  config: TeamConfig,
-  uplinks: readonly Usability[],
-  placed: readonly Placed[],
-): Load {
-  const loads = new Map(
-    uplinks.map((entry) => [
-      entry.uplink.name,
-      { entry, residents: [] as number[], senders: [] as number[] },
-    ]),
-  );
-  for (const [index, { home, via }] of placed.entries()) {
-    const carrier = loads.get(via ?? home ?? "");
-    carrier?.senders.push(index);
-    if (carrier?.entry.usable === true) carrier.residents.push(index);
-    const owner = loads.get(home ?? "");
-    if (owner?.entry.usable === false) owner.residents.push(index);
-  }
-  return {
-    config,
-    placed,
-    uplinks: [...loads.values()],
-    claims: placed.map((member) => claimOf(member, config.floorBitsPerSecond)),
-    wants: Float64Array.from(placed, wantOf),
-  };
-}
-
-function claimOf({ vnic }: Placed, floorBitsPerSecond: number): Claim {
-  const { reservationBitsPerSecond, limitBitsPerSecond } = vnic.policy.bandwidth;
-  return {
-    floorBitsPerSecond: Math.min(floorBitsPerSecond, limitBitsPerSecond ?? floorBitsPerSecond),
-    reservationBitsPerSecond,
-    prio: htbPrio(vnic.policy.priority),
-  };
+  readonly residents: Int32Array;
+  /** Rates of its residents, same order; null: each has its whole reservation, who is silent its floor. */
+  readonly cut: readonly number[] | null;
 }
 
 /** The rates of what one uplink carries. */
@@ -89,81 +35,115 @@ export interface ResidentRates {
   readonly committedBitsPerSecond: number;
 }
 
+/** One entry a vNIC; 1 for those that send nothing: paused, discarded. Null: everybody sends. */
+export type Silence = Uint8Array | null;
+
 /** At most this part of an uplink goes to floors, so that they never crowd out reservations. */
 const FLOOR_PART = 0.1;
+
+/** Room that must be left before sums of doubles are trusted to mean that all fits, bits per second. */
+const MARGIN_BITS_PER_SECOND = 1;
 
 /**
  * Fits the host and the residents of one uplink into its capacity. The host's reservation is kept before any
  * guest's: without it nobody can log in and mend things.
- * @param silent indexes of vNICs that send nothing (paused, discarded): they keep their floor only
+ * @param silence who sends nothing keeps its floor only
  * @param step HTB's, or 0 for what the rates mean without HTB's rounding
  */
 export function fitResidents(
   load: Load,
   uplink: UplinkLoad,
-  silent: ReadonlySet<number>,
+  silence: Silence,
   step: typeof LEAST_RATE | 0,
 ): ResidentRates {
-  const { config, claims } = load;
-  const capacity = uplink.entry.capacityBitsPerSecond;
-  const floor = Math.min(
-    config.floorBitsPerSecond,
-    (capacity * FLOOR_PART) / (uplink.residents.length + 1),
-  );
-  const fitting: Claim[] = [
-    {
-      floorBitsPerSecond: floor,
-      reservationBitsPerSecond: config.host.reservationBitsPerSecond,
-      prio: CONTROL_PRIO,
-    },
-  ];
-  for (const index of uplink.residents) fitting.push(claimAt(claims, index, silent));
-  // The classes of those that a loss would bring here need HTB's least rate each.
-  const displaced = Math.max(
-    0,
-    ...load.uplinks.map((other) => (other === uplink ? 0 : other.senders.length)),
-  );
-  const all = fitClaims(capacity - displaced * step, fitting, floor, step);
+  const floor = floorOn(load, uplink);
+  const fitting = [hostClaim(load, floor)];
+  for (const index of uplink.residents) fitting.push(claimAt(load.roster, index, silence));
+  const all = fitClaims(roomOn(uplink, step), fitting, floor, step);
   const [hostBitsPerSecond = LEAST_RATE, ...rates] = all;
   return { hostBitsPerSecond, rates, floorBitsPerSecond: floor, committedBitsPerSecond: sum(all) };
 }
 
-function claimAt(claims: readonly Claim[], index: number, silent: ReadonlySet<number>): Claim {
-  const claim = claims[index] as Claim;
-  return silent.has(index) ? { ...claim, reservationBitsPerSecond: 0 } : claim;
+/** No floor counts for more than this on an uplink. */
+export function floorOn({ config }: Load, { entry, residents }: UplinkLoad): number {
+  const capacity = entry.capacityBitsPerSecond;
+  return Math.min(config.floorBitsPerSecond, (capacity * FLOOR_PART) / (residents.length + 1));
+}
+
+/** The host's claim on an uplink where floors are at most `floor`. */
+export function hostClaim({ config }: Load, floor: number): Claim {
+  return {
+    floorBitsPerSecond: floor,
+    reservationBitsPerSecond: config.host.reservationBitsPerSecond,
+    prio: CONTROL_PRIO,
+  };
+}
+
+/** What residents may be granted: the classes of those that a loss would bring need HTB's least rate each. */
+export function roomOn(uplink: UplinkLoad, step: typeof LEAST_RATE | 0): number {
+  return uplink.entry.capacityBitsPerSecond - uplink.mostDisplaced * step;
+}
+
+function claimAt(roster: Roster, index: number, silence: Silence): Claim {
+  const claim = roster.claims[index] as Claim;
+  return silence?.[index] === 1 ? { ...claim, reservationBitsPerSecond: 0 } : claim;
 }
 
 /**
  * Computes all grants of a team, one entry a managed uplink, in the team's order.
- * @param silent indexes of vNICs that send nothing: paused by us, discarded
- * @param silentAfterLoss indexes of vNICs that will send nothing once their uplink is lost
+ * @param silence who sends nothing: paused by us, discarded
+ * @param silenceAfterLoss who will send nothing once its uplink is lost
  */
 export function grantClasses(
   load: Load,
-  silent: ReadonlySet<number>,
-  silentAfterLoss: ReadonlySet<number>,
+  silence: Silence,
+  silenceAfterLoss: Silence,
 ): UplinkGrants[] {
-  const managed = load.uplinks.filter((uplink) => uplink.entry.managed);
-  return managed.map((uplink): UplinkGrants => {
+  const { roster } = load;
+  let both: Silence | undefined;
+  const either = (): Silence => {
+    if (both === undefined) both = unite(silence, silenceAfterLoss);
+    return both;
+  };
+  const groups = new Map(
+    load.uplinks
+      .filter((uplink) => uplink.entry.managed)
+      .map((uplink) => {
+        const own = uplink.entry.usable ? silence : null;
+        const present = sumClaims(roster, uplink.residents, own);
+        // Of a usable uplink both are the same vNICs, and only who is discarded then makes a difference.
+        const displaced = uplink.entry.usable
+          ? sumDisplaced(roster, uplink.senders, present, own, silenceAfterLoss)
+          : sumClaims(roster, uplink.senders, either());
+        return [uplink, { own, present, displaced }];
+      }),
+  );
+  return [...groups].map(([uplink, { own, present }]): UplinkGrants => {
     const { entry, residents } = uplink;
     const capacity = entry.capacityBitsPerSecond;
-    const fit = fitResidents(load, uplink, entry.usable ? silent : new Set(), LEAST_RATE);
-    const rates = new Float64Array(load.placed.length).fill(LEAST_RATE);
-    // For each lost uplink in turn, its vNICs share what the residents leave, by priority.
+    const floor = floorOn(load, uplink);
+    const plain = floor >= load.config.floorBitsPerSecond;
+    const whole = plain ? grantWhole(load, uplink, floor, present) : null;
+    const fit = whole ?? fitResidents(load, uplink, own, LEAST_RATE);
+    const cut = whole === null ? fit.rates : null;
     const left = capacity - fit.committedBitsPerSecond;
-    for (const other of managed) {
-      if (other === uplink) continue;
-      const claims = other.senders.map((index) =>
-        claimAt(load.claims, index, silentAfterLoss.has(index) ? silentAfterLoss : silent),
-      );
-      const standby = fitClaims(left, claims, fit.floorBitsPerSecond);
-      for (const [position, index] of other.senders.entries()) {
-        rates[index] = standby[position] ?? LEAST_RATE;
+    let rates: Float64Array | null = null;
+    const makeRates = () => {
+      const made = new Float64Array(roster.members.length).fill(LEAST_RATE);
+      // For each lost uplink in turn, its vNICs share what the residents leave, by priority.
+      for (const [other, { displaced }] of groups) {
+        if (other === uplink) continue;
+        const { senders } = other;
+        if (plain && fits(displaced, left)) writeWhole(made, roster, senders, either());
+        else {
+          const claims = Array.from(senders, (index) => claimAt(roster, index, either()));
+          write(made, senders, fitClaims(left, claims, floor));
+        }
       }
-    }
-    for (const [position, index] of residents.entries()) {
-      rates[index] = fit.rates[position] ?? LEAST_RATE;
-    }
+      if (cut === null) writeWhole(made, roster, residents, own);
+      else write(made, residents, cut);
+      return made;
+    };
     return {
       entry,
       hostBitsPerSecond: fit.hostBitsPerSecond,
@@ -172,10 +152,119 @@ export function grantClasses(
         capacity,
         fit.hostBitsPerSecond,
       ),
-      rates,
+      get rates() {
+        rates ??= makeRates();
+        return rates;
+      },
       committedBitsPerSecond: fit.committedBitsPerSecond,
+      residents,
+      cut,
     };
   });
+}
+
+/** Sums over some vNICs, bits per second. */
+interface ClaimSums {
+  readonly floors: number;
+  readonly leasts: number;
+  readonly fulls: number;
+  /** Of reservations above the least rates. */
+  readonly needs: number;
+}
+
+function sumClaims(roster: Roster, indexes: Int32Array, silence: Silence): ClaimSums {
+  let floors = 0;
+  let leasts = 0;
+  let fulls = 0;
+  let needs = 0;
+  for (let position = 0; position < indexes.length; position += 1) {
+    const index = indexes[position] as number;
+    const least = roster.leasts[index] as number;
+    floors += roster.floors[index] as number;
+    leasts += least;
+    if (silence !== null && silence[index] === 1) fulls += least;
+    else {
+      fulls += roster.fulls[index] as number;
+      needs += Math.max(0, (roster.reservations[index] as number) - least);
+    }
+  }
+  return { floors, leasts, fulls, needs };
+}
+
+/** The sums of those present once some more of them are silent. */
+function sumDisplaced(
+  roster: Roster,
+  indexes: Int32Array,
+  present: ClaimSums,
+  silence: Silence,
+  silenceAfterLoss: Silence,
+): ClaimSums {
+  if (silenceAfterLoss === null) return present;
+  let { fulls, needs } = present;
+  for (let position = 0; position < indexes.length; position += 1) {
+    const index = indexes[position] as number;
+    if (silenceAfterLoss[index] === 0 || (silence !== null && silence[index] === 1)) continue;
+    const least = roster.leasts[index] as number;
+    fulls -= (roster.fulls[index] as number) - least;
+    needs -= Math.max(0, (roster.reservations[index] as number) - least);
+  }
+  return { ...present, fulls, needs };
+}
+
+/** Whether floors and reservations all fit, as fitClaims would find. */
+function fits({ floors, leasts, needs }: ClaimSums, capacity: number): boolean {
+  return (
+    floors + MARGIN_BITS_PER_SECOND < capacity && leasts + needs + MARGIN_BITS_PER_SECOND < capacity
+  );
+}
+
+/** The grants of an uplink where all fits; null where it doesn't. */
+function grantWhole(
+  load: Load,
+  uplink: UplinkLoad,
+  floor: number,
+  present: ClaimSums,
+): ResidentRates | null {
+  const host = hostClaim(load, floor);
+  const [granted = LEAST_RATE] = fitClaims(Number.MAX_SAFE_INTEGER, [host], floor);
+  const needed = Math.max(granted, host.reservationBitsPerSecond);
+  const sums = {
+    ...present,
+    floors: present.floors + Math.max(LEAST_RATE, floor),
+    leasts: present.leasts + needed,
+  };
+  if (!fits(sums, roomOn(uplink, LEAST_RATE))) return null;
+  return {
+    hostBitsPerSecond: granted,
+    rates: [],
+    floorBitsPerSecond: floor,
+    committedBitsPerSecond: granted + present.fulls,
+  };
+}
+
+function writeWhole(
+  rates: Float64Array,
+  roster: Roster,
+  indexes: Int32Array,
+  silence: Silence,
+): void {
+  const { fulls, leasts } = roster;
+  for (let position = 0; position < indexes.length; position += 1) {
+    const index = indexes[position] as number;
+    rates[index] = (
+      silence !== null && silence[index] === 1 ? leasts[index] : fulls[index]
+    ) as number;
+  }
+}
+
+function write(rates: Float64Array, indexes: Int32Array, granted: readonly number[]): void {
+  for (let position = 0; position < indexes.length; position += 1)
+    rates[indexes[position] as number] = granted[position] ?? LEAST_RATE;
+}
+
+function unite(one: Silence, other: Silence): Silence {
+  if (one === null || other === null) return one ?? other;
+  return one.map((flag, index) => flag | (other[index] as number));
 }
 
 /** HTB's ceil: never below the rate, or HTB would not even give that. */

@@ -2,77 +2,75 @@
  * Numbers that identify objects in the kernel: class minors, filter handles, queue ids. What the kernel has is
  * kept; new ones are the lowest free, so that the same world always gives the same numbers.
  */
-import {
-  FIRST_VNIC_MINOR,
-  type KernelMap,
-  LAST_VNIC_MINOR,
-  MAX_QUEUE_ID,
-} from "../model/kernel.ts";
+import { FIRST_VNIC_MINOR, LAST_VNIC_MINOR, MAX_QUEUE_ID } from "../model/kernel.ts";
 import { type Mac, macBytes } from "../model/mac.ts";
 import type { UplinkState } from "../model/world.ts";
-import type { Placed } from "./placement.ts";
-import { htbPrio } from "./priority.ts";
+import type { Presence, Roster } from "./roster.ts";
+
+/** What of the kernel's classes and filters matters for numbering a team's vNICs. */
+export interface Numbering {
+  /** HTB prio of the class that stands where a vNIC sends, under its present minor; -1 where there is none. */
+  readonly prioOf: (index: number, minor: number) => number;
+  /** Minors of MACs that have a filter but are not being placed: libvirt may not have told of them yet. */
+  readonly others: readonly number[];
+}
 
 /**
  * The minor of each vNIC. A vNIC whose priority changed gets a new one: HTB ignores a change of prio while a
  * class is backlogged (sch_htb.c: the class stays in its old row), so the filter moves to a fresh class.
- * @returns one a member, same order; null where no minor is left
+ * @returns one a vNIC, same order; 0 where no minor is left
  */
 export function assignMinors(
-  placed: readonly Placed[],
-  kernel: KernelMap,
-  bond: string,
-): (number | null)[] {
-  const used = minorsOfOthers(placed, kernel, bond);
-  const minors = placed.map((member) => {
-    const present = member.vnic.kernel?.minor;
-    if (present === undefined || present < FIRST_VNIC_MINOR || present > LAST_VNIC_MINOR)
-      return null;
-    const device = member.vnic.kernel?.via ?? member.vnic.kernel?.home ?? "";
-    const object = kernel.get(`class ${device} 7570:${present.toString(16)}`);
-    const stale = object?.kind === "class" && object.prio !== htbPrio(member.vnic.policy.priority);
-    // The old class keeps its number until the filter has moved off it.
-    if (stale) used.add(present);
-    if (stale || used.has(present)) return null;
-    used.add(present);
-    return present;
-  });
-  let next = FIRST_VNIC_MINOR;
-  return minors.map((minor) => {
-    if (minor !== null) return minor;
-    while (used.has(next)) next += 1;
-    if (next > LAST_VNIC_MINOR) return null;
-    used.add(next);
-    return next;
-  });
-}
-
-/** Minors of MACs that have a filter but are not being placed: libvirt may not have told of them yet. */
-function minorsOfOthers(placed: readonly Placed[], kernel: KernelMap, bond: string): Set<number> {
-  const own = new Set<string>(placed.map(({ vnic }) => vnic.mac));
-  const used = new Set<number>();
-  for (const object of kernel.values()) {
-    if (object.kind === "vnic" && object.device === bond && !own.has(object.mac)) {
-      used.add(object.minor);
+  roster: Roster,
+  presence: Presence,
+  { prioOf, others }: Numbering,
+): Int32Array {
+  const used = new Uint8Array(LAST_VNIC_MINOR + 1);
+  for (const minor of others) used[minor] = 1;
+  const minors = new Int32Array(roster.members.length);
+  let missing = 0;
+  for (let index = 0; index < minors.length; index += 1) {
+    const present = presence.minors[index] as number;
+    if (present < FIRST_VNIC_MINOR || present > LAST_VNIC_MINOR) {
+      missing += 1;
+      continue;
     }
+    const prio = prioOf(index, present);
+    const stale = prio !== -1 && prio !== (roster.ranks[index] as number) + 1;
+    if (stale || used[present] === 1) missing += 1;
+    else minors[index] = present;
+    // The old class keeps its number until the filter has moved off it.
+    used[present] = 1;
   }
-  return used;
+  let next = FIRST_VNIC_MINOR;
+  for (let index = 0; missing > 0 && index < minors.length; index += 1) {
+    if (minors[index] !== 0) continue;
+    while (used[next] === 1) next += 1;
+    if (next > LAST_VNIC_MINOR) break;
+    used[next] = 1;
+    minors[index] = next;
+    missing -= 1;
+  }
+  return minors;
 }
 
 /**
  * The filter handle of each vNIC, unique within the team. It stays with the MAC while its filter stands, since
  * flower can't change a handle in place; a new one comes from the MAC's last four bytes.
  */
-export function assignHandles(placed: readonly Placed[]): number[] {
-  const used = new Set<number>();
-  for (const { vnic } of placed) if (vnic.kernel !== null) used.add(vnic.kernel.handle);
-  return placed.map(({ vnic }) => {
-    if (vnic.kernel !== null) return vnic.kernel.handle;
-    let handle = macHandle(vnic.mac);
+export function assignHandles(roster: Roster, presence: Presence): Float64Array {
+  const handles = presence.handles.slice();
+  const missing = handles.indexOf(-1);
+  if (missing < 0) return handles;
+  const used = new Set<number>(handles);
+  for (let index = missing; index < handles.length; index += 1) {
+    if (handles[index] !== -1) continue;
+    let handle = macHandle(roster.members[index]?.vnic.mac as Mac);
     while (used.has(handle)) handle = handle === 0x7fffffff ? 1 : handle + 1;
     used.add(handle);
-    return handle;
-  });
+    handles[index] = handle;
+  }
+  return handles;
 }
 
 function macHandle(mac: Mac): number {

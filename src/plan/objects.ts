@@ -6,15 +6,15 @@ import {
   DEFAULT_MINOR,
   type HtbClass,
   type KernelObject,
-  kernelKey,
   type LeafQueue,
   ROOT_MINOR,
 } from "../model/kernel.ts";
 import { ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";
-import { ceilingOf, controlRate, type UplinkGrants } from "./grants.ts";
-import type { Placed } from "./placement.ts";
+import { ceilingOf, controlRate, type Silence, type UplinkGrants } from "./grants.ts";
+import type { Placement } from "./placement.ts";
 import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
+import type { Member, Roster } from "./roster.ts";
 import { LEAST_RATE } from "./share.ts";
 import type { Usability } from "./usable.ts";
 
@@ -29,30 +29,45 @@ const DISCARD: LeafQueue = { type: "blackhole" };
 export interface TeamObjectsInput {
   readonly team: TeamState;
   readonly uplinks: readonly Usability[];
-  readonly placed: readonly Placed[];
+  readonly roster: Roster;
+  readonly placement: Placement;
   /** One entry a managed uplink. */
   readonly grants: readonly UplinkGrants[];
-  readonly minors: readonly (number | null)[];
-  readonly handles: readonly number[];
+  /** 0 where none is left. */
+  readonly minors: Int32Array;
+  readonly handles: Float64Array;
   readonly queueIds: ReadonlyMap<string, number>;
   /** Where frames of a lost uplink go first: what the driver itself would choose. */
   readonly fallback: string | null;
   /** The bond's active port if it has to move, else null. */
   readonly moveActiveTo: string | null;
-  /** Indexes of vNICs whose data is discarded wherever they are carried. */
-  readonly discarded: ReadonlySet<number>;
-  /** Indexes of vNICs whose data is discarded once their home is lost. */
-  readonly discardedWhenDisplaced: ReadonlySet<number>;
+  /** Of vNICs whose data is discarded wherever they are carried. */
+  readonly discarded: Silence;
+  /** Of vNICs whose data is discarded once their home is lost. */
+  readonly discardedWhenDisplaced: Silence;
 }
 
-/** Adds a team's objects to `map`. */
-export function addTeamObjects(map: Map<string, KernelObject>, input: TeamObjectsInput): void {
-  const { team, uplinks, placed } = input;
+/** What is wanted of a vNIC's objects, added up; what it shares with others is made in any case. */
+export const WANTED = {
+  nothing: 0,
+  /** Its classes and their queues. */
+  classes: 1,
+  /** The filter on the bond. */
+  filter: 2,
+  /** Those on the uplinks' ingress. */
+  reception: 4,
+  all: 7,
+} as const;
+
+/** Makes a team's objects, and hands each to `put`; one of them may come several times. */
+export function makeTeamObjects(
+  input: TeamObjectsInput,
+  put: (object: KernelObject) => void,
+  wantedOf: (index: number) => number,
+): void {
+  const { team, uplinks, roster } = input;
   const { bond } = team;
   if (bond === null) return;
-  const put = (object: KernelObject): void => {
-    map.set(kernelKey(object), object);
-  };
   if (team.config.bondUpdelayMs !== null) {
     // Bonding rounds it down to a multiple of miimon (bond_option_updelay_set); planned so, it compares equal.
     const updelayMs = team.config.bondUpdelayMs - (team.config.bondUpdelayMs % bond.miimonMs);
@@ -77,14 +92,23 @@ export function addTeamObjects(map: Map<string, KernelObject>, input: TeamObject
     const queueId = entry.usable || fallbackQueue === 0 ? home : fallbackQueue;
     put({ kind: "uplink-action", index: actionIndex(bond.ifindex, home, home), queueId });
   }
-  placed.forEach((member, index) => {
-    const minor = input.minors[index] ?? null;
-    if (minor === null) return;
-    putClasses(put, input, member, index, minor);
+  roster.members.forEach((member, index) => {
+    const minor = input.minors[index] as number;
+    if (minor === 0) return;
+    const wanted = wantedOf(index);
+    if ((wanted & WANTED.classes) !== 0) putClasses(put, input, member, index, minor);
+    if (wanted <= WANTED.classes && isPlain(input, index)) return;
     // While its memory still arrives, the guest runs elsewhere: its frames come from outside.
     if (member.domain.phase === "incoming") return;
-    putVnicFilters(put, input, member, index, minor);
+    putVnicFilters(put, input, member, index, minor, wanted);
   });
+}
+
+/** Whether a vNIC uses nothing but its home's own shared action. */
+function isPlain(input: TeamObjectsInput, index: number): boolean {
+  const home = input.placement.homes[index] as number;
+  if (home !== input.placement.vias[index]) return false;
+  return queueOf(input, input.uplinks[home]?.uplink.name ?? null) !== 0;
 }
 
 function queueOf(input: TeamObjectsInput, uplink: string | null): number {
@@ -130,11 +154,13 @@ function putUplink(
 function putClasses(
   put: (object: KernelObject) => void,
   input: TeamObjectsInput,
-  member: Placed,
+  member: Member,
   index: number,
   minor: number,
 ): void {
   const { bandwidth, priority } = member.vnic.policy;
+  const home = input.uplinks[input.placement.homes[index] as number];
+  const via = input.uplinks[input.placement.vias[index] as number];
   for (const { entry, rates } of input.grants) {
     const device = entry.uplink.name;
     const rate = rates[index] ?? LEAST_RATE;
@@ -143,10 +169,9 @@ function putClasses(
     const prio = htbPrio(priority);
     put(htbClass(device, minor, ROOT_MINOR, rate, ceiling, prio, shares, burst));
     // Displaced is who has lost his home, not who merely waits elsewhere before he goes back.
-    const displaced =
-      device !== member.home && (device !== member.via || !isUsable(input, member.home));
+    const displaced = entry !== home && (entry !== via || home?.usable !== true);
     const discards =
-      input.discarded.has(index) || (input.discardedWhenDisplaced.has(index) && displaced);
+      input.discarded?.[index] === 1 || (input.discardedWhenDisplaced?.[index] === 1 && displaced);
     put({ kind: "leaf", device, minor, queue: discards ? DISCARD : QUEUE });
   }
 }
@@ -154,24 +179,29 @@ function putClasses(
 function putVnicFilters(
   put: (object: KernelObject) => void,
   input: TeamObjectsInput,
-  member: Placed,
+  member: Member,
   index: number,
   minor: number,
+  wanted: number,
 ): void {
   const { bond } = input.team;
   const handle = input.handles[index];
   if (bond === null || handle === undefined) return;
   const { mac } = member.vnic;
-  const home = queueOf(input, member.home);
-  const via = queueOf(input, member.via);
+  const nameOf = (place: number | undefined) => input.uplinks[place ?? -1]?.uplink.name ?? null;
+  const carrier = nameOf(input.placement.vias[index]);
+  const home = queueOf(input, nameOf(input.placement.homes[index]));
+  const via = queueOf(input, carrier);
+  const atHome = input.uplinks[input.placement.homes[index] as number]?.usable === true;
   // The home's own shared action already leads to the fallback: only who goes elsewhere needs one of its own.
-  const direct =
-    via === home || via === 0 || (member.via === input.fallback && !isUsable(input, member.home));
+  const direct = via === home || via === 0 || (carrier === input.fallback && !atHome);
   const action = actionIndex(bond.ifindex, home, direct ? home : via);
   // A home without a queue id has no shared action of its own: mapping 0 leaves the choice to the bond.
   if (!direct || home === 0)
     put({ kind: "uplink-action", index: action, queueId: direct ? home : via });
-  put({ kind: "vnic", device: bond.name, mac, handle, minor, actionIndex: action });
+  if ((wanted & WANTED.filter) !== 0)
+    put({ kind: "vnic", device: bond.name, mac, handle, minor, actionIndex: action });
+  if ((wanted & WANTED.reception) === 0) return;
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;
@@ -179,10 +209,6 @@ function putVnicFilters(
     if (!entry.managed) continue;
     put({ kind: "redirect", device, mac, handle, toIfindex: bond.ifindex });
   }
-}
-
-function isUsable({ uplinks }: TeamObjectsInput, name: string | null): boolean {
-  return uplinks.some((entry) => entry.usable && entry.uplink.name === name);
 }
 
 /**

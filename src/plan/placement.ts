@@ -1,35 +1,7 @@
 /** Where each vNIC belongs (home) and where its frames go now (via). */
-import type { DomainState, VnicState } from "../model/world.ts";
 import { heldUntilMs } from "./moves.ts";
-import { priorityRank } from "./priority.ts";
+import type { Presence, Roster } from "./roster.ts";
 import type { Usability } from "./usable.ts";
-
-/** A vNIC of the team being planned, with its domain. */
-export interface Member {
-  readonly domain: DomainState;
-  readonly vnic: VnicState;
-}
-
-export interface Placed extends Member {
-  readonly home: string | null;
-  readonly via: string | null;
-  /** It stays where it is, having moved often enough, and may move again at this world time; null: it is free. */
-  readonly heldUntilMs: number | null;
-  readonly reasons: readonly string[];
-}
-
-/** State of an uplink while placing. */
-interface Slot {
-  readonly entry: Usability;
-  /** Of what has been put there so far, the host included. */
-  reservedBitsPerSecond: number;
-  /** Of what has been put there so far and of those that are there and still wait for their turn. */
-  loadBitsPerSecond: number;
-  /** Domains put there so far. */
-  readonly domains: Set<string>;
-  /** Names that domains placed here want to be apart from. */
-  readonly avoided: Set<string>;
-}
 
 export interface PlacementContext {
   readonly uplinks: readonly Usability[];
@@ -40,233 +12,313 @@ export interface PlacementContext {
   readonly nowMs: number;
 }
 
+/** One entry a vNIC, same order as the roster; uplinks by their place in the team, -1 for none. */
+export interface Placement {
+  readonly homes: Int16Array;
+  readonly vias: Int16Array;
+  /** A place in REASONS; DISPLACED added where another uplink carries it than its home. */
+  readonly reasons: Uint8Array;
+  /** World times from which on those may move again that stay where they are, having moved often enough. */
+  readonly heldUntilMs: readonly number[];
+}
+
+/** The criteria come first, in their order: the first that tells two uplinks apart decides, and is the reason given. */
+const REASONS = [
+  "its reservation fits there",
+  "preferred by its policy",
+  "kept apart from the domains that its policy names",
+  "it is there already",
+  "off the bond's active port, so that a loss is repaired within the driver",
+  "least utilised",
+  "first in the configured order",
+  "the only usable uplink",
+  "stays at home while the team is degraded",
+  "no uplink is usable",
+  "it moved twice within 3 minutes without need",
+] as const;
+const CRITERIA = 6;
+const FITS = 0;
+const THERE_ALREADY = 3;
+const FIRST = 6;
+const ONLY = 7;
+const STAYS = 8;
+const NONE = 9;
+const HELD = 10;
+const DISPLACED = 16;
+
+/** What is on the uplinks while placing. */
+interface Slots {
+  readonly entries: readonly Usability[];
+  readonly usable: readonly number[];
+  /** Of what has been put there so far, the host included. */
+  readonly reserved: Float64Array;
+  /** Of what has been put there so far and of those that are there and still wait for their turn. */
+  readonly loads: Float64Array;
+  readonly capacities: Float64Array;
+  /** By number of name, then by uplink: domains put there so far, and names that they want to be apart from. */
+  readonly domains: Uint8Array;
+  readonly avoided: Uint8Array;
+  readonly active: number;
+  /** Of the choice under way: the uplinks that are left. */
+  readonly left: Int32Array;
+  /** The reason of the last choice. */
+  reason: number;
+}
+
 /**
  * Places all members: in order of priority, then of arrival (the order given). While the team is whole a home
  * follows policy; while it is degraded a home stays, and only what lost its uplink is carried by another, after
  * all that stays. What was decided earlier in this order never depends on what comes later, except for the load;
  * so once its result is applied, placing again changes nothing.
- * @returns one entry a member, same order
  */
-export function placeMembers(members: readonly Member[], context: PlacementContext): Placed[] {
-  const slots = new Map<string, Slot>();
-  for (const entry of context.uplinks) {
-    slots.set(entry.uplink.name, {
-      entry,
-      reservedBitsPerSecond: context.hostBitsPerSecond,
-      loadBitsPerSecond: 0,
-      domains: new Set(),
-      avoided: new Set(),
-    });
+export function placeMembers(
+  roster: Roster,
+  presence: Presence,
+  context: PlacementContext,
+): Placement {
+  const size = roster.members.length;
+  const slots = makeSlots(roster, context);
+  const { loads, entries, reserved } = slots;
+  const { homes, senders } = presence;
+  const usable = entries.map((entry) => entry.usable);
+  const whole = entries.every((entry) => entry.usable || !entry.managed);
+  for (let index = 0; index < size; index += 1) {
+    const at = senders[index] as number;
+    if (at >= 0 && usable[at]) loads[at] = (loads[at] as number) + (roster.loads[index] as number);
   }
-  const usable = [...slots.values()].filter((slot) => slot.entry.usable);
-  const whole = context.uplinks.every((entry) => entry.usable || !entry.managed);
-  for (const { vnic } of members) {
-    const slot = presentSlot(slots, vnic);
-    if (slot !== undefined) slot.loadBitsPerSecond += loadOf(vnic);
-  }
-  const order = members
-    .map((_member, index) => index)
-    .sort((a, b) => rankOf(members[a]) - rankOf(members[b]) || a - b);
-  const placed = new Array<Placed>(members.length);
+  const heldUntil: number[] = [];
+  // Leaves a member that has moved often enough where its frames go now.
+  const stays = (index: number, home: number, at: number): boolean => {
+    const vnic = roster.restless[index] === 1 ? roster.members[index]?.vnic : undefined;
+    const until = vnic === undefined ? null : heldUntilMs(vnic, context.nowMs);
+    if (until === null || at < 0 || !usable[at]) return false;
+    occupy(roster, slots, index, at);
+    placement.homes[index] = home;
+    placement.vias[index] = at;
+    placement.reasons[index] = HELD;
+    heldUntil.push(until);
+    return true;
+  };
+  const placement: Placement = {
+    homes: new Int16Array(size).fill(-1),
+    vias: new Int16Array(size).fill(-1),
+    reasons: new Uint8Array(size),
+    heldUntilMs: heldUntil,
+  };
+  const first = entries.findIndex((entry) => entry.managed);
   const displaced: number[] = [];
-  for (const index of order) {
-    const member = members[index] as Member;
-    const present = presentSlot(slots, member.vnic);
-    const home = slots.get(member.vnic.kernel?.home ?? "");
-    if (present !== undefined) present.loadBitsPerSecond -= loadOf(member.vnic);
-    const isLost = home?.entry.managed === true && !home.entry.usable;
-    const heldUntil = heldUntilMs(member.vnic, context.nowMs);
-    if (present !== undefined && heldUntil !== null && !isLost) {
-      placed[index] = stay(member, home?.entry.managed ? home : present, present, heldUntil);
-    } else if (whole || home === undefined || !home.entry.managed) {
-      placed[index] = settle(member, usable, home, context);
-    } else if (home.entry.usable) {
-      occupy(home, member);
-      placed[index] = at(member, home, "stays at home while the team is degraded");
-    } else {
-      displaced.push(index);
+  const named = roster.nameCount > 0;
+  for (let turn = 0; turn < size; turn += 1) {
+    const index = roster.order[turn] as number;
+    const at = senders[index] as number;
+    const home = homes[index] as number;
+    const load = roster.loads[index] as number;
+    if (at >= 0 && usable[at]) loads[at] = (loads[at] as number) - load;
+    const isManaged = home >= 0 && entries[home]?.managed === true;
+    const isLost = isManaged && !usable[home];
+    if (!isLost && stays(index, isManaged ? home : at, at)) continue;
+    if (whole || !isManaged) {
+      const chosen = staysThere(roster, slots, index, home)
+        ? home
+        : choose(roster, slots, index, home);
+      placement.homes[index] = chosen >= 0 ? chosen : home >= 0 ? home : first;
+      placement.vias[index] = chosen;
+      placement.reasons[index] = slots.reason;
+      if (chosen >= 0) occupy(roster, slots, index, chosen);
+    } else if (usable[home]) {
+      placement.homes[index] = home;
+      placement.vias[index] = home;
+      placement.reasons[index] = STAYS;
+      if (named && isNamed(roster, index)) occupy(roster, slots, index, home);
+      else {
+        reserved[home] = (reserved[home] as number) + (roster.reservations[index] as number);
+        loads[home] = (loads[home] as number) + load;
+      }
+    } else displaced.push(index);
+  }
+  // Finds another uplink for a member whose home is lost, and keeps the home for its return.
+  for (const index of displaced) {
+    if (stays(index, homes[index] as number, senders[index] as number)) continue;
+    const chosen = choose(roster, slots, index, senders[index] as number);
+    placement.homes[index] = homes[index] as number;
+    placement.vias[index] = chosen;
+    placement.reasons[index] = slots.reason + DISPLACED;
+    if (chosen >= 0) occupy(roster, slots, index, chosen);
+  }
+  return placement;
+}
+
+/** Says why a vNIC is where it is; the same list for the same reasons. */
+export function explainPlacement(
+  uplinks: readonly Usability[],
+): (home: number, via: number, reason: number) => readonly string[] {
+  const told = new Map<number, readonly string[]>();
+  return (home, via, reason) => {
+    const key = ((home + 1) * 512 + via + 1) * 32 + reason;
+    let lines = told.get(key);
+    if (lines === undefined) {
+      lines = tell(uplinks[home], uplinks[via]?.uplink.name, reason);
+      told.set(key, lines);
     }
-  }
-  for (const index of displaced)
-    placed[index] = carry(members[index] as Member, usable, slots, context);
-  return placed;
-}
-
-/** Leaves a member that has moved often enough where its frames go now. */
-function stay(member: Member, home: Slot, present: Slot, untilMs: number): Placed {
-  occupy(present, member);
-  const [homeName, via] = [home.entry.uplink.name, present.entry.uplink.name];
-  const reason = `stays on ${via}: it moved twice within 3 minutes without need`;
-  return { ...member, home: homeName, via, heldUntilMs: untilMs, reasons: [reason] };
-}
-
-/** Gives a member a home where it is carried as well. */
-function settle(
-  member: Member,
-  usable: readonly Slot[],
-  home: Slot | undefined,
-  context: PlacementContext,
-): Placed {
-  const present = home?.entry.uplink.name ?? null;
-  const choice = choose(member, usable, present, context.activePort);
-  if (choice !== null) {
-    occupy(choice.slot, member);
-    return at(member, choice.slot, choice.reason);
-  }
-  const first = context.uplinks.find((entry) => entry.managed)?.uplink.name ?? null;
-  return {
-    ...member,
-    home: present ?? first,
-    via: null,
-    heldUntilMs: null,
-    reasons: ["no uplink is usable"],
+    return lines;
   };
 }
 
-/** Finds another uplink for a member whose home is lost, and keeps the home for its return. */
-function carry(
-  member: Member,
-  usable: readonly Slot[],
-  slots: ReadonlyMap<string, Slot>,
-  context: PlacementContext,
-): Placed {
-  const home = member.vnic.kernel?.home ?? null;
-  const homeSlot = slots.get(home ?? "");
-  const present = presentSlot(slots, member.vnic);
-  const heldUntil = heldUntilMs(member.vnic, context.nowMs);
-  if (homeSlot !== undefined && present !== undefined && heldUntil !== null)
-    return stay(member, homeSlot, present, heldUntil);
-  const lost = `home ${home}: ${homeSlot?.entry.reason ?? "gone"}`;
-  const choice = choose(member, usable, member.vnic.kernel?.via ?? null, context.activePort);
-  if (choice === null) {
-    return {
-      ...member,
-      home,
-      via: null,
-      heldUntilMs: null,
-      reasons: [lost, "no uplink is usable"],
-    };
-  }
-  occupy(choice.slot, member);
-  const via = choice.slot.entry.uplink.name;
+function tell(home: Usability | undefined, via: string | undefined, reason: number): string[] {
+  const why = REASONS[reason % DISPLACED] ?? "";
+  if (reason === NONE) return [why];
+  if (reason === HELD) return [`stays on ${via}: ${why}`];
+  const name = home?.uplink.name;
+  if (reason < DISPLACED) return [`home ${name}: ${why}`];
+  const lost = `home ${name}: ${home?.reason}`;
+  return [lost, via === undefined ? why : `carried by ${via}: ${why}`];
+}
+
+function makeSlots(roster: Roster, context: PlacementContext): Slots {
+  const { uplinks } = context;
+  const count = uplinks.length;
   return {
-    ...member,
-    home,
-    via,
-    heldUntilMs: null,
-    reasons: [lost, `carried by ${via}: ${choice.reason}`],
+    entries: uplinks,
+    usable: uplinks.flatMap((entry, place) => (entry.usable ? [place] : [])),
+    reserved: new Float64Array(count).fill(context.hostBitsPerSecond),
+    loads: new Float64Array(count),
+    capacities: Float64Array.from(uplinks, (entry) => entry.capacityBitsPerSecond),
+    domains: new Uint8Array(count * roster.nameCount),
+    avoided: new Uint8Array(count * roster.nameCount),
+    active: uplinks.findIndex((entry) => entry.uplink.name === context.activePort),
+    left: new Int32Array(count),
+    reason: NONE,
   };
 }
 
-function rankOf(member: Member | undefined): number {
-  return member === undefined ? 0 : priorityRank(member.vnic.policy.priority);
+/** Whether a vNIC's domain, or what its policy wants to be apart from, makes a difference to others. */
+function isNamed(roster: Roster, index: number): boolean {
+  return (roster.names[index] as number) >= 0 || (roster.wishes[index] as number) >= 2;
 }
 
-/** Where a vNIC sends now, as far as that uplink is usable. */
-function presentSlot(slots: ReadonlyMap<string, Slot>, { kernel }: VnicState): Slot | undefined {
-  const slot = slots.get(kernel?.via ?? kernel?.home ?? "");
-  return slot?.entry.usable === true ? slot : undefined;
-}
-
-/** So that vNICs of which nothing is known spread instead of all going to the first uplink. */
-const UNKNOWN_LOAD_BITS_PER_SECOND = 1;
-
-/** What placing counts as a vNIC's load until it is measured: its reservation. */
-function loadOf(vnic: VnicState): number {
-  const { limitBitsPerSecond, reservationBitsPerSecond } = vnic.policy.bandwidth;
-  const demand =
-    vnic.latchedDemandBitsPerSecond ??
-    vnic.demandBitsPerSecond ??
-    Math.max(UNKNOWN_LOAD_BITS_PER_SECOND, reservationBitsPerSecond);
-  return limitBitsPerSecond === null ? demand : Math.min(demand, limitBitsPerSecond);
-}
-
-function occupy(slot: Slot, { domain, vnic }: Member): void {
-  slot.reservedBitsPerSecond += vnic.policy.bandwidth.reservationBitsPerSecond;
-  slot.loadBitsPerSecond += loadOf(vnic);
-  slot.domains.add(domain.name);
-  for (const name of vnic.policy.placement.apart) slot.avoided.add(name);
-}
-
-function at(member: Member, slot: Slot, reason: string): Placed {
-  const name = slot.entry.uplink.name;
-  return {
-    ...member,
-    home: name,
-    via: name,
-    heldUntilMs: null,
-    reasons: [`home ${name}: ${reason}`],
-  };
-}
-
-/** The criteria in their order; the first that tells two uplinks apart decides, and is the reason given. */
-const CRITERIA: readonly {
-  readonly reason: string;
-  readonly score: (
-    slot: Slot,
-    member: Member,
-    present: string | null,
-    activePort: string | null,
-  ) => number;
-}[] = [
-  {
-    reason: "its reservation fits there",
-    score: (slot, { vnic }) =>
-      slot.reservedBitsPerSecond + vnic.policy.bandwidth.reservationBitsPerSecond <=
-      slot.entry.capacityBitsPerSecond
-        ? 0
-        : 1,
-  },
-  {
-    reason: "preferred by its policy",
-    score: (slot, { vnic }) => {
-      const { name, label } = slot.entry.uplink;
-      const rank = vnic.policy.placement.prefer.findIndex(
-        (wish) => wish === name || wish === label,
-      );
-      return rank < 0 ? vnic.policy.placement.prefer.length : rank;
-    },
-  },
-  {
-    reason: "kept apart from the domains that its policy names",
-    score: (slot, { domain, vnic }) =>
-      vnic.policy.placement.apart.filter((name) => slot.domains.has(name)).length +
-      (slot.avoided.has(domain.name) ? 1 : 0),
-  },
-  {
-    reason: "it is there already",
-    score: (slot, _member, present) => (slot.entry.uplink.name === present ? 0 : 1),
-  },
-  {
-    reason: "off the bond's active port, so that a loss is repaired within the driver",
-    score: (slot, { vnic }, _present, activePort) =>
-      priorityRank(vnic.policy.priority) <= 1 && slot.entry.uplink.name === activePort ? 1 : 0,
-  },
-  {
-    reason: "least utilised",
-    score: (slot) => slot.loadBitsPerSecond / slot.entry.capacityBitsPerSecond,
-  },
-];
-
-/** @param usable the usable uplinks, in the team's order */
-function choose(
-  member: Member,
-  usable: readonly Slot[],
-  present: string | null,
-  activePort: string | null,
-): { slot: Slot; reason: string } | null {
-  const [first] = usable;
-  if (first === undefined) return null;
-  if (usable.length === 1) return { slot: first, reason: "the only usable uplink" };
-  let left = usable;
-  let reason = "first in the configured order";
-  for (const criterion of CRITERIA) {
-    const scores = left.map((slot) => criterion.score(slot, member, present, activePort));
-    const best = Math.min(...scores);
-    const kept = left.filter((_slot, index) => scores[index] === best);
-    if (kept.length < left.length) reason = criterion.reason;
-    left = kept;
-    if (left.length === 1) break;
+/** The choice of most, made quickly: it fits where it is, and no wish comes before that. */
+function staysThere(roster: Roster, slots: Slots, index: number, present: number): boolean {
+  const { entries, usable, reserved, capacities } = slots;
+  if (present < 0 || entries[present]?.usable !== true || usable.length <= 1) return false;
+  if ((roster.wishes[index] as number) !== 0 || (roster.names[index] as number) >= 0) return false;
+  const reservation = roster.reservations[index] as number;
+  const fits = (at: number) => (reserved[at] as number) + reservation <= (capacities[at] as number);
+  if (!fits(present)) return false;
+  slots.reason = FITS;
+  for (const at of usable) {
+    if (at === present || !fits(at)) continue;
+    slots.reason = THERE_ALREADY;
+    break;
   }
-  return { slot: left[0] ?? first, reason };
+  return true;
+}
+
+function occupy(roster: Roster, slots: Slots, index: number, at: number): void {
+  const { reserved, loads, entries, domains, avoided } = slots;
+  reserved[at] = (reserved[at] as number) + (roster.reservations[index] as number);
+  loads[at] = (loads[at] as number) + (roster.loads[index] as number);
+  if (roster.nameCount === 0 || !isNamed(roster, index)) return;
+  const name = roster.names[index] as number;
+  if (name >= 0) domains[name * entries.length + at] = 1;
+  for (const wish of roster.apart.get(index) ?? []) avoided[wish * entries.length + at] = 1;
+}
+
+/**
+ * Chooses among the usable uplinks, and leaves the reason in `slots.reason`.
+ * @param present where it is, or -1
+ * @returns the uplink's place, or -1 where none is usable
+ */
+function choose(roster: Roster, slots: Slots, index: number, present: number): number {
+  const { usable, left, reserved, capacities } = slots;
+  if (usable.length <= 1) {
+    slots.reason = usable.length === 0 ? NONE : ONLY;
+    return usable[0] ?? -1;
+  }
+  const reservation = roster.reservations[index] as number;
+  let count = 0;
+  for (const at of usable) {
+    if ((reserved[at] as number) + reservation <= (capacities[at] as number)) left[count++] = at;
+  }
+  slots.reason = FIRST;
+  if (count === 0) for (const at of usable) left[count++] = at;
+  else if (count < usable.length) slots.reason = FITS;
+  for (let criterion = 1; criterion < CRITERIA && count > 1; criterion += 1) {
+    if (criterion === THERE_ALREADY) {
+      const there = left.subarray(0, count).indexOf(present);
+      if (present < 0 || there < 0) continue;
+      slots.reason = THERE_ALREADY;
+      return present;
+    }
+    if (!tells(roster, slots, index, criterion)) continue;
+    const kept = keepBest(roster, slots, index, criterion, count);
+    if (kept < count) slots.reason = criterion;
+    count = kept;
+  }
+  return left[0] as number;
+}
+
+/** Whether a criterion can tell uplinks apart for this vNIC at all. */
+function tells(roster: Roster, slots: Slots, index: number, criterion: number): boolean {
+  switch (criterion) {
+    case 1:
+      return ((roster.wishes[index] as number) & 1) !== 0;
+    case 2:
+      return isNamed(roster, index);
+    case 4:
+      return slots.active >= 0 && (roster.ranks[index] as number) <= 1;
+    default:
+      return true;
+  }
+}
+
+/** Keeps those of the first `count` that score least, in their order. @returns how many are kept */
+function keepBest(
+  roster: Roster,
+  slots: Slots,
+  index: number,
+  criterion: number,
+  count: number,
+): number {
+  const { left } = slots;
+  let best = Number.POSITIVE_INFINITY;
+  let kept = 0;
+  for (let position = 0; position < count; position += 1) {
+    const at = left[position] as number;
+    const score = scoreOf(roster, slots, index, criterion, at);
+    if (score > best) continue;
+    if (score < best) kept = 0;
+    best = score;
+    left[kept++] = at;
+  }
+  return kept;
+}
+
+function scoreOf(
+  roster: Roster,
+  slots: Slots,
+  index: number,
+  criterion: number,
+  at: number,
+): number {
+  const { entries } = slots;
+  switch (criterion) {
+    case 1: {
+      const wishes = roster.members[index]?.vnic.policy.placement.prefer ?? [];
+      const { name, label } = entries[at]?.uplink ?? { name: "", label: null };
+      const rank = wishes.findIndex((wish) => wish === name || wish === label);
+      return rank < 0 ? wishes.length : rank;
+    }
+    case 2: {
+      let score = 0;
+      const name = roster.names[index] as number;
+      if (name >= 0) score += slots.avoided[name * entries.length + at] as number;
+      for (const wish of roster.apart.get(index) ?? [])
+        score += slots.domains[wish * entries.length + at] as number;
+      return score;
+    }
+    case 4:
+      return at === slots.active ? 1 : 0;
+    default:
+      return (slots.loads[at] as number) / (slots.capacities[at] as number);
+  }
 }

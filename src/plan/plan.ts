@@ -3,16 +3,194 @@
  * docs/architecture.md shows how its parts follow each other.
  */
 import type { Problem } from "../model/domain.ts";
-import type { KernelObject } from "../model/kernel.ts";
-import type { DomainAction, DomainPlan, Plan, VnicPlan } from "../model/plan.ts";
+import type { KernelMap } from "../model/kernel.ts";
+import type { DomainAction, DomainPlan, Plan, TeamPlan, VnicPlan } from "../model/plan.ts";
 import { formatDuration, formatRate } from "../model/units.ts";
-import type { DomainState, World } from "../model/world.ts";
+import type { DomainState, TeamState, World } from "../model/world.ts";
+import type { Judged } from "./actions.ts";
+import { makeKernel } from "./kernel.ts";
 import { pauseEndsAtMs } from "./pause.ts";
-import { type DueCasualty, planTeam } from "./team.ts";
+import type { Member, Roster } from "./roster.ts";
+import { changeRoster } from "./roster-change.ts";
+import { readStanding } from "./standing.ts";
+import { type DueCasualty, least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
 
-/** Plans for the world as it is. */
-export function planWorld(world: World): Plan {
-  const results = world.teams.map((team) => planTeam(world, team));
+/** A team's result; of one that can't be managed what is said of it. */
+export type TeamAnswer = TeamResult | TeamPlan;
+
+/** What a plan was made of, for planning its losses. */
+export interface Making {
+  readonly answers: readonly TeamAnswer[];
+}
+
+/** The plans that planWorld has made; what each was made of is forgotten with it. */
+const MADE = new WeakMap<Plan, Making>();
+
+/** What a plan was made of; null for one that planWorld hasn't made. */
+export function makingOf(plan: Plan): Making | null {
+  return MADE.get(plan) ?? null;
+}
+
+/**
+ * Plans for the world as it is.
+ * @param before an earlier plan, of whatever world: what is the same in both is taken from it, and shared
+ */
+export function planWorld(world: World, before: Plan | null = null): Plan {
+  const earlier = before === null ? [] : (makingOf(before)?.answers ?? []);
+  const answers = world.teams.map((team) => {
+    const found = earlier.find(
+      (answer) => (isManaged(answer) ? answer.team : answer).name === team.config.name,
+    );
+    return planAgain(world, team, found !== undefined && isManaged(found) ? found : null);
+  });
+  return assemblePlan(world, answers, NOTHING_BROKEN, () => makeKernel(answers.filter(isManaged)));
+}
+
+function planAgain(world: World, team: TeamState, earlier: TeamResult | null): TeamAnswer {
+  const { roster, origins } = changeRoster(world, team, earlier?.asked ?? null);
+  if (earlier === null) return planTeam(caseOf(world, team, roster, null));
+  const { asked } = earlier;
+  const sameFilters =
+    asked.world.kernel === world.kernel && sameMacs(roster.members, asked.roster.members, origins);
+  const others = sameFilters ? asked.numbering.others : null;
+  // Said now, so that it needn't keep the plans that were before it.
+  void earlier.vnics;
+  return planTeam(caseOf(world, team, roster, others), { result: earlier, origins });
+}
+
+/** @param known minors of others, if they are known already */
+function caseOf(
+  world: World,
+  team: TeamState,
+  roster: Roster,
+  known: readonly number[] | null,
+): TeamCase {
+  const { members, presence } = roster;
+  const standing = () => readStanding(world.kernel);
+  let columns: readonly (Int8Array | undefined)[] | null = null;
+  let others = known;
+  return {
+    world,
+    team,
+    roster,
+    presence,
+    judged: judge(world, roster, roster.latched),
+    numbering: {
+      prioOf: (index, minor) => {
+        columns ??= team.uplinks.map((uplink) => standing().prios.get(uplink.name));
+        const place = presence.senders[index] as number;
+        if (place >= 0) return columns[place]?.[minor] ?? -1;
+        const kernel = members[index]?.vnic.kernel;
+        return standing().prios.get(kernel?.via ?? kernel?.home ?? "")?.[minor] ?? -1;
+      },
+      get others() {
+        others ??= minorsOfOthers(world, team, roster);
+        return others;
+      },
+    },
+  };
+}
+
+function sameMacs(one: readonly Member[], other: readonly Member[], origins: Int32Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let index = 0; index < one.length; index += 1) {
+    if (origins[index] !== index && one[index]?.vnic.mac !== other[index]?.vnic.mac) return false;
+  }
+  return true;
+}
+
+/**
+ * The demand within its limit by which each vNIC is judged. Only what was measured before the loss counts. In a
+ * what-if there is no other time: the given demand counts, and without one the reservation.
+ */
+export function judge(world: World, roster: Roster, latched: Judged): Judged {
+  if (world.hypothetical !== true) return latched;
+  return roster.known.map((known, index) => {
+    if (!Number.isNaN(known)) return known;
+    const { bandwidth } = roster.members[index]?.vnic.policy ?? {};
+    const reservation = bandwidth?.reservationBitsPerSecond ?? 0;
+    return Math.min(reservation, bandwidth?.limitBitsPerSecond ?? reservation);
+  });
+}
+
+function minorsOfOthers(world: World, team: TeamState, { members }: Roster): number[] {
+  const filters = readStanding(world.kernel).filters.filter(
+    (filter) => filter.device === team.bond?.name,
+  );
+  if (filters.length === 0) return [];
+  const own = new Set<string>(members.map(({ vnic }) => vnic.mac));
+  return filters.filter((filter) => !own.has(filter.mac)).map((filter) => filter.minor);
+}
+
+/** Whether a team is managed. */
+export function isManaged(answer: TeamAnswer): answer is TeamResult {
+  return "asked" in answer;
+}
+
+const NOTHING_BROKEN: ReadonlySet<string> = new Set();
+
+/**
+ * Puts the teams' results together.
+ * @param broken MACs of the vNICs whose reservation doesn't survive one loss
+ */
+export function assemblePlan(
+  world: World,
+  answers: readonly TeamAnswer[],
+  broken: ReadonlySet<string>,
+  kernel: () => KernelMap,
+): Plan {
+  const results = answers.filter(isManaged);
+  let vnics: readonly VnicPlan[] | null = null;
+  let domains: readonly DomainPlan[] | null = null;
+  let problems: readonly Problem[] | null = null;
+  let objects: KernelMap | null = null;
+  const plan: Plan = {
+    teams: answers.map((answer) => (isManaged(answer) ? answer.team : answer)),
+    get vnics() {
+      vnics ??= markBroken(
+        results.flatMap((result) => result.vnics),
+        broken,
+      );
+      return vnics;
+    },
+    get domains() {
+      domains ??= planDomains(world, results);
+      return domains;
+    },
+    // Made when first asked for: of most plans for losses only the grants are ever looked at.
+    get kernel() {
+      objects ??= kernel();
+      return objects;
+    },
+    get nextWakeAtMs() {
+      return least(
+        [
+          ...results.map((result) => result.nextWakeAtMs),
+          ...pausesOf(world).map((domain) => pauseEndsAtMs(world, domain)),
+        ].filter((at) => at !== null && at > world.nowMs) as number[],
+      );
+    },
+    get problems() {
+      problems ??= [...unshaped(world), ...results.flatMap(unmetReservations)];
+      return problems;
+    },
+  };
+  MADE.set(plan, { answers });
+  return plan;
+}
+
+function markBroken(vnics: readonly VnicPlan[], broken: ReadonlySet<string>): readonly VnicPlan[] {
+  if (broken.size === 0) return vnics;
+  return vnics.map((vnic) => (broken.has(vnic.mac) ? { ...vnic, survivesOneLoss: false } : vnic));
+}
+
+function pausesOf(world: World): DomainState[] {
+  return world.domains.filter((domain) => domain.pausedByUs !== null);
+}
+
+const NOBODY: readonly DueCasualty[] = [];
+
+function planDomains(world: World, results: readonly TeamResult[]): DomainPlan[] {
   const casualties = new Map<string, DueCasualty[]>();
   for (const casualty of results.flatMap((result) => result.casualties)) {
     const found = casualties.get(casualty.domain.name);
@@ -22,34 +200,9 @@ export function planWorld(world: World): Plan {
   const isolated = new Set(
     results.flatMap(({ team }) => (team.condition === "isolated" ? [team.name] : [])),
   );
-  const wakes = [
-    ...results.map((result) => result.nextWakeAtMs),
-    ...world.domains.map((domain) => pauseEndsAtMs(world, domain)),
-  ].filter((at) => at !== null && at > world.nowMs) as number[];
-  let kernel: Map<string, KernelObject> | null = null;
-  return {
-    teams: results.map((result) => result.team),
-    vnics: results.flatMap((result) => result.vnics),
-    domains: world.domains.map((domain) =>
-      planDomain(world, domain, casualties.get(domain.name) ?? [], isolated),
-    ),
-    // Made when first asked for: of most plans for losses only the grants are ever looked at.
-    get kernel() {
-      if (kernel === null) {
-        kernel = new Map();
-        for (const result of results) result.addObjects(kernel);
-      }
-      return kernel;
-    },
-    nextWakeAtMs: wakes.length === 0 ? null : Math.min(...wakes),
-    problems: [
-      ...world.domains.flatMap(unshaped),
-      ...unmetReservations(
-        world,
-        results.flatMap((result) => result.vnics),
-      ),
-    ],
-  };
+  return world.domains.map((domain) =>
+    planDomain(world, domain, casualties.get(domain.name) ?? NOBODY, isolated),
+  );
 }
 
 /** Mildest first; of several teams' wishes for a domain the strongest holds. */
@@ -68,7 +221,7 @@ function planDomain(
     action = casualty.action;
     dueAtMs = casualty.dueAtMs;
   }
-  const reasons = casualties.map((casualty) => casualty.reason);
+  const reasons = casualties.length === 0 ? [] : casualties.map((casualty) => casualty.reason);
   const { name, pausedByUs } = domain;
   if (pausedByUs === null) return { domain: name, action, dueAtMs, reasons };
   const now = { domain: name, dueAtMs: world.nowMs };
@@ -88,44 +241,38 @@ function planDomain(
   return { ...now, action: "resume", reasons: [reason, ...reasons] };
 }
 
-function unshaped(domain: DomainState): Problem[] {
-  return domain.vnics.flatMap((vnic) =>
-    vnic.unshapedReason === null
-      ? []
-      : [
-          {
-            object: `domain ${domain.name} ${vnic.mac}`,
-            message: `not shaped: ${vnic.unshapedReason}`,
-            remedy: "",
-          },
-        ],
-  );
+function unshaped(world: World): Problem[] {
+  const problems: Problem[] = [];
+  for (const domain of world.domains) {
+    for (const { mac, unshapedReason } of domain.vnics) {
+      if (unshapedReason === null) continue;
+      const object = `domain ${domain.name} ${mac}`;
+      problems.push({ object, message: `not shaped: ${unshapedReason}`, remedy: "" });
+    }
+  }
+  return problems;
 }
 
 /** Rates are whole bytes per second, and a few bits are set aside for each class; less than this is no breach. */
 const ROUNDING_PART = 0.001;
 
 /** Reservations that don't fit where their vNIC is carried: the VM runs all the same, and it is said. */
-function unmetReservations(world: World, vnics: readonly VnicPlan[]): Problem[] {
-  const promised = new Map(
-    world.domains.flatMap((domain) =>
-      domain.vnics.map(
-        (vnic) => [vnic.mac, vnic.policy.bandwidth.reservationBitsPerSecond] as const,
-      ),
-    ),
-  );
-  return vnics.flatMap((vnic) => {
-    const reservation = promised.get(vnic.mac) ?? 0;
-    const grant = vnic.classes.find((entry) => entry.uplink === vnic.via);
-    if (grant === undefined) return [];
-    if (grant.reservationBitsPerSecond >= reservation * (1 - ROUNDING_PART)) return [];
-    const granted = formatRate(grant.reservationBitsPerSecond);
-    return [
-      {
-        object: `domain ${vnic.domain} ${vnic.mac}`,
-        message: `its reservation of ${formatRate(reservation)} does not fit on ${vnic.via}: it has ${granted}`,
-        remedy: "lower reservations, spread them by placement, or add an uplink",
-      },
-    ];
-  });
+function unmetReservations({ asked, uplinks, placement, grants }: TeamResult): Problem[] {
+  const { members, reservations } = asked.roster;
+  const byEntry = new Map(grants.map((grant) => [grant.entry, grant.rates]));
+  const byPlace = uplinks.map((entry) => byEntry.get(entry));
+  const problems: Problem[] = [];
+  for (let index = 0; index < members.length; index += 1) {
+    const via = placement.vias[index] as number;
+    const granted = byPlace[via]?.[index];
+    const reservation = reservations[index] as number;
+    if (granted === undefined || granted >= reservation * (1 - ROUNDING_PART)) continue;
+    const { domain, vnic } = members[index] ?? {};
+    problems.push({
+      object: `domain ${domain?.name} ${vnic?.mac}`,
+      message: `its reservation of ${formatRate(reservation)} does not fit on ${uplinks[via]?.uplink.name}: it has ${formatRate(granted)}`,
+      remedy: "lower reservations, spread them by placement, or add an uplink",
+    });
+  }
+  return problems;
 }

@@ -4,11 +4,19 @@
  */
 import type { Mac } from "../model/mac.ts";
 import type { TeamState, World } from "../model/world.ts";
-import { fitResidents, loadUplinks } from "./grants.ts";
-import { type Member, type Placed, placeMembers } from "./placement.ts";
+import { fitResidents } from "./grants.ts";
+import { loadUplinks } from "./load.ts";
+import { placeMembers } from "./placement.ts";
+import { listMembers, type Member, readRoster } from "./roster.ts";
 import { sum } from "./share.ts";
 import { activePortOf } from "./team.ts";
 import { judgeUplinks } from "./usable.ts";
+
+/** A vNIC and where it was put. */
+interface Placed extends Member {
+  readonly home: string | null;
+  readonly via: string | null;
+}
 
 /** What a placement leaves of reservations. */
 export interface Reckoning {
@@ -23,25 +31,20 @@ export interface Reckoning {
   }[];
 }
 
-const NOBODY: ReadonlySet<number> = new Set();
-
 /** Places members anew and fits their reservations. */
 export function reckon(world: World, team: TeamState, members: readonly Member[]): Reckoning {
   const uplinks = judgeUplinks(team, world.nowMs);
   const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
   const activePort = activePortOf(team, uplinks);
-  const placed = placeMembers(members, {
-    uplinks,
-    activePort,
-    hostBitsPerSecond,
-    nowMs: world.nowMs,
-  });
-  const load = loadUplinks(team.config, uplinks, placed);
-  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
+  const roster = readRoster(team.config, team.uplinks, members);
+  const context = { uplinks, activePort, hostBitsPerSecond, nowMs: world.nowMs };
+  const placement = placeMembers(roster, roster.presence, context);
+  const load = loadUplinks(team.config, uplinks, roster, placement);
   const rates = new Map<Mac, number>();
+  const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
   const rooms = usable.map((uplink) => {
-    const fitted = fitResidents(load, uplink, NOBODY, 0);
-    const residents = uplink.residents.flatMap((index) => placed[index] ?? []);
+    const fitted = fitResidents(load, uplink, null, 0);
+    const residents = Array.from(uplink.residents, (index) => members[index] as Member);
     for (const [position, { vnic }] of residents.entries())
       rates.set(vnic.mac, fitted.rates[position] ?? 0);
     const reserved = residents.map(({ vnic }) => vnic.policy.bandwidth.reservationBitsPerSecond);
@@ -51,14 +54,18 @@ export function reckon(world: World, team: TeamState, members: readonly Member[]
       reservedBitsPerSecond: hostBitsPerSecond + sum(reserved),
     };
   });
+  const nameOf = (place: number | undefined) => uplinks[place ?? -1]?.uplink.name ?? null;
+  const placed = members.map((member, index) => ({
+    ...member,
+    home: nameOf(placement.homes[index]),
+    via: nameOf(placement.vias[index]),
+  }));
   return { placed, rates, rooms };
 }
 
 /** The vNICs of a team. */
 export function membersOf(world: World, team: TeamState): Member[] {
-  return world.domains.flatMap((domain) =>
-    domain.vnics.filter((vnic) => vnic.team === team.config.name).map((vnic) => ({ domain, vnic })),
-  );
+  return listMembers(world, team.config.name);
 }
 
 /** The same members once their placement is in the kernel. */

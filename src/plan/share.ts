@@ -116,6 +116,21 @@ export function fitClaims(
   return rates;
 }
 
+/**
+ * Whether all floors and reservations fit, without HTB's rounding. Then no rate depends on another's, also after some
+ * of the claims are given up.
+ */
+export function fitsWhole(
+  capacityBitsPerSecond: number,
+  claims: readonly Claim[],
+  floorCapBitsPerSecond: number,
+): boolean {
+  let total = 0;
+  for (const { floorBitsPerSecond, reservationBitsPerSecond } of claims)
+    total += Math.max(floorBitsPerSecond, 0, reservationBitsPerSecond);
+  return total < capacityBitsPerSecond && floorCapBitsPerSecond < capacityBitsPerSecond;
+}
+
 function roundDown(bitsPerSecond: number, step: number): number {
   return step === 0 ? bitsPerSecond : Math.floor(bitsPerSecond / step) * step;
 }

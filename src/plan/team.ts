@@ -1,34 +1,66 @@
 /** The plan of one team: usability, placement, grants, degradation and kernel objects put together. */
 
-import type { KernelObject } from "../model/kernel.ts";
 import type { TeamPlan, VnicPlan } from "../model/plan.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
-import { type Casualty, discardsAtLoss, settleDegradation } from "./actions.ts";
+import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { wantOf } from "./demand.ts";
 import { expectRates } from "./expect.ts";
-import { ceilingOf, grantClasses, type Load, loadUplinks, type UplinkGrants } from "./grants.ts";
-import { assignHandles, assignMinors, assignQueueIds } from "./identity.ts";
-import { addTeamObjects } from "./objects.ts";
+import { ceilingOf, grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
+import { assignHandles, assignMinors, assignQueueIds, type Numbering } from "./identity.ts";
+import { type Load, loadUplinks } from "./load.ts";
+import type { TeamObjectsInput } from "./objects.ts";
 import { pauseEndsAtMs } from "./pause.ts";
-import { type Member, type Placed, placeMembers } from "./placement.ts";
+import { explainPlacement, type Placement, placeMembers } from "./placement.ts";
+import type { Presence, Roster } from "./roster.ts";
+import { isShort } from "./share.ts";
 import { judgeUplinks, type Usability } from "./usable.ts";
 
-export interface TeamResult {
-  readonly team: TeamPlan;
-  readonly vnics: readonly VnicPlan[];
-  /** With the time at which each is due. */
-  readonly casualties: readonly DueCasualty[];
-  readonly nextWakeAtMs: number | null;
-  /** Adds the team's kernel objects to a map. */
-  readonly addObjects: (objects: Map<string, KernelObject>) => void;
+/** A team as it is, or as it would be: what is to be planned. */
+export interface TeamCase {
+  /** Its time and its configuration; its domains are those of the roster. */
+  readonly world: World;
+  readonly team: TeamState;
+  readonly roster: Roster;
+  readonly presence: Presence;
+  readonly judged: Judged;
+  readonly numbering: Numbering;
+}
+
+/** An earlier plan of the team, and the place of each vNIC in its roster; -1 for what is new or has changed. */
+export interface Earlier {
+  readonly result: TeamResult;
+  readonly origins: Int32Array;
 }
 
 export interface DueCasualty extends Casualty {
   readonly dueAtMs: number;
 }
 
-/** Plans a team. */
-export function planTeam(world: World, team: TeamState): TeamResult {
+/** The plan of a team that is managed. What only some of its readers ask for is made when first asked for. */
+export interface TeamResult {
+  readonly asked: TeamCase;
+  readonly team: TeamPlan;
+  readonly uplinks: readonly Usability[];
+  readonly placement: Placement;
+  readonly grants: readonly UplinkGrants[];
+  readonly silence: Silence;
+  /** With the time at which each is due. */
+  readonly casualties: readonly DueCasualty[];
+  readonly nextWakeAtMs: number | null;
+  readonly vnics: readonly VnicPlan[];
+  /** Bits per second by index in the roster, see expectRates. */
+  readonly expected: Float64Array;
+  /** What the kernel's objects are made of. */
+  readonly objects: TeamObjectsInput;
+}
+
+/**
+ * Plans a team.
+ * @param earlier whose vNICs' plans are taken where they are the same
+ * @returns the plan; of a team that can't be managed only what is said of it
+ */
+export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamResult | TeamPlan {
+  const { world, team, roster, presence, judged } = asked;
   const hypothetical = world.hypothetical === true;
   const uplinks = judgeUplinks(team, world.nowMs);
   const { bond } = team;
@@ -36,62 +68,101 @@ export function planTeam(world: World, team: TeamState): TeamResult {
   if (bond === null || refusal !== null) return refused(team, uplinks, refusal ?? "no such bond");
   const fallback = fallbackOf(team, uplinks);
   const activeMoves = activeMustMove(team, uplinks);
-  const placed = placeMembers(membersOf(world.domains, team.config.name), {
+  const placement = placeMembers(roster, presence, {
     uplinks,
     activePort: activePortOf(team, uplinks),
     hostBitsPerSecond: team.config.host.reservationBitsPerSecond,
     nowMs: world.nowMs,
   });
-  const load = loadUplinks(team.config, uplinks, placed);
+  const load = loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
-  const judged =
-    missing.length === 0 || isolated ? [] : settleDegradation(team, load, hypothetical);
+  const fallen = missing.length === 0 || isolated ? [] : settleDegradation(team, load, judged);
   const since = Math.max(0, ...missing.map(missingSinceMs));
-  const casualties = judged.map((casualty) => ({
+  const casualties = fallen.map((casualty) => ({
     ...casualty,
     dueAtMs: casualty.immediate ? world.nowMs : since + casualty.graceMs,
   }));
-  const { silent, discarded } = findSilent(world, casualties, placed, isolated);
-  const drained = new Set(
-    uplinks.filter((entry) => !entry.lost && !entry.usable).map((entry) => entry.uplink.name),
-  );
-  // An uplink that is drained fails nobody: what leaves it goes on.
-  const discardedWhenDisplaced = indexesOf(
-    placed,
-    (member) => discardsAtLoss(member) && !drained.has(member.home ?? ""),
-  );
-  const grants = grantClasses(load, silent, discardedWhenDisplaced);
-  const expected = expectAll(team, load, silent);
-  const minors = assignMinors(placed, world.kernel, bond.name);
+  const { silence, discarded } = findSilent(world, casualties, roster, isolated);
+  const discardedWhenDisplaced = discardsOf(roster, placement, uplinks);
+  const grants = grantClasses(load, silence, discardedWhenDisplaced);
   const wakes = [
     ...uplinks.flatMap((entry) => (entry.heldUntilMs === null ? [] : [entry.heldUntilMs])),
     ...casualties.map((casualty) => casualty.dueAtMs),
-    ...placed.flatMap((member) => (member.heldUntilMs === null ? [] : [member.heldUntilMs])),
+    ...placement.heldUntilMs,
   ].filter((at) => at > world.nowMs);
-  return {
+  let vnics: readonly VnicPlan[] | null = null;
+  let expected: Float64Array | null = null;
+  let former = earlier;
+  let objects: TeamObjectsInput | null = null;
+  const result: TeamResult = {
+    asked,
     team: describeTeam(team, bond.name, uplinks, missing, grants),
-    vnics: placed.map((member, index) =>
-      describeVnic(member, index, team.config.name, minors[index] ?? null, grants, expected),
-    ),
+    uplinks,
+    placement,
+    grants,
+    silence,
     casualties,
-    nextWakeAtMs: wakes.length === 0 ? null : Math.min(...wakes),
-    addObjects: (objects) => {
-      addTeamObjects(objects, {
+    nextWakeAtMs: least(wakes),
+    get vnics() {
+      if (vnics === null) {
+        vnics = describeVnics(result, findSame(result, former));
+        // Or every plan would keep all those before it.
+        former = null;
+      }
+      return vnics;
+    },
+    get expected() {
+      expected ??= expectAll(team, load, silence);
+      return expected;
+    },
+    get objects() {
+      objects ??= {
         team,
         uplinks,
-        placed,
+        roster,
+        placement,
         grants,
-        minors,
-        handles: assignHandles(placed),
+        minors: assignMinors(roster, presence, asked.numbering),
+        handles: assignHandles(roster, presence),
         queueIds: queueIdsOf(uplinks),
         fallback,
         moveActiveTo: activeMoves ? fallback : null,
         discarded,
         discardedWhenDisplaced,
-      });
+      };
+      return objects;
     },
   };
+  return result;
+}
+
+/** The least of some times; null for none. Not by spreading: there may be as many as vNICs. */
+export function least(times: readonly number[]): number | null {
+  let found: number | null = null;
+  for (const at of times) if (found === null || at < found) found = at;
+  return found;
+}
+
+/** Indexes of the vNICs whose reservation isn't met where they are carried, or that nothing carries. */
+export function shortOf({ asked, placement, grants, silence }: TeamResult): number[] {
+  const { reservations, leasts } = asked.roster;
+  const short: number[] = [];
+  const judgeRate = (index: number, granted: number): void => {
+    if (isShort(reservations[index] as number, granted)) short.push(index);
+  };
+  const usable = grants.filter((grant) => grant.entry.usable);
+  if (usable.length === 0) for (const index of placement.vias.keys()) judgeRate(index, 0);
+  for (const { cut, residents } of usable) {
+    // What is neither cut nor silent has its whole reservation.
+    if (cut === null && silence === null) continue;
+    for (let position = 0; position < residents.length; position += 1) {
+      const index = residents[position] as number;
+      if (cut !== null) judgeRate(index, cut[position] ?? 0);
+      else if (silence?.[index] === 1) judgeRate(index, leasts[index] as number);
+    }
+  }
+  return short;
 }
 
 /** Since when an uplink is missing; 0 where that was before we looked. */
@@ -106,25 +177,41 @@ function missingSinceMs({ uplink }: Usability): number {
 function findSilent(
   world: World,
   casualties: readonly DueCasualty[],
-  placed: readonly Placed[],
+  { members }: Roster,
   isolated: boolean,
-): { silent: Set<number>; discarded: Set<number> } {
-  const silent = new Set<number>();
-  const discarded = new Set<number>();
-  for (const { domain, action, dueAtMs, indexes } of casualties) {
+): { silence: Silence; discarded: Silence } {
+  let silence: Silence = null;
+  let discarded: Silence = null;
+  for (const { domain, action, dueAtMs, first, end } of casualties) {
     const due = dueAtMs <= world.nowMs;
     const stopped = action === "pause" || action === "migrate";
     const isDone = world.hypothetical === true ? due : isPaused(world, domain);
-    if (action === "discard" && due) for (const index of indexes) discarded.add(index);
-    if ((action === "discard" && due) || (stopped && isDone))
-      for (const index of indexes) silent.add(index);
+    const discards = action === "discard" && due;
+    if (discards) {
+      discarded ??= new Uint8Array(members.length);
+      discarded.fill(1, first, end);
+    }
+    if (discards || (stopped && isDone)) {
+      silence ??= new Uint8Array(members.length);
+      silence.fill(1, first, end);
+    }
   }
   // With nothing usable nobody was judged, and what is paused stays so.
-  if (isolated) {
-    for (const index of indexesOf(placed, ({ domain }) => isPaused(world, domain)))
-      silent.add(index);
-  }
-  return { silent, discarded };
+  if (isolated)
+    silence = Uint8Array.from(members, ({ domain }) => (isPaused(world, domain) ? 1 : 0));
+  return { silence, discarded };
+}
+
+/** Whose data is discarded once it is displaced. An uplink that is drained fails nobody: what leaves it goes on. */
+function discardsOf(
+  { discards }: Roster,
+  { homes }: Placement,
+  uplinks: readonly Usability[],
+): Silence {
+  if (!discards.includes(1)) return null;
+  const drained = uplinks.map((entry) => !entry.lost && !entry.usable);
+  if (!drained.includes(true)) return discards;
+  return discards.map((flag, index) => (drained[homes[index] as number] === true ? 0 : flag));
 }
 
 /** Whether we paused it and don't resume it at once because its time is over. */
@@ -133,10 +220,10 @@ function isPaused(world: World, domain: DomainState): boolean {
   return domain.phase === "paused" && endsAtMs !== null && endsAtMs > world.nowMs;
 }
 
-function expectAll(team: TeamState, load: Load, silent: ReadonlySet<number>): Float64Array {
-  const expected = new Float64Array(load.placed.length);
+function expectAll(team: TeamState, load: Load, silence: Silence): Float64Array {
+  const expected = new Float64Array(load.roster.members.length);
   for (const uplink of load.uplinks) {
-    if (uplink.entry.usable) expectRates(team, load, uplink, silent, expected);
+    if (uplink.entry.usable) expectRates(team, load, uplink, silence, expected);
   }
   return expected;
 }
@@ -155,27 +242,21 @@ export function refuse(team: TeamState, hypothetical: boolean): string | null {
   return null;
 }
 
-function refused(team: TeamState, uplinks: readonly Usability[], reason: string): TeamResult {
+function refused(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {
   return {
-    team: {
-      name: team.config.name,
-      bond: team.config.bond,
-      condition: "refused",
-      uplinks: uplinks.map((entry) => ({
-        name: entry.uplink.name,
-        team: team.config.name,
-        usable: false,
-        capacityBitsPerSecond: 0,
-        committedBitsPerSecond: 0,
-        reason: entry.reason,
-      })),
-      reasons: [reason],
-      conflicts: team.conflicts,
-    },
-    vnics: [],
-    casualties: [],
-    nextWakeAtMs: null,
-    addObjects: () => {},
+    name: team.config.name,
+    bond: team.config.bond,
+    condition: "refused",
+    uplinks: uplinks.map((entry) => ({
+      name: entry.uplink.name,
+      team: team.config.name,
+      usable: false,
+      capacityBitsPerSecond: 0,
+      committedBitsPerSecond: 0,
+      reason: entry.reason,
+    })),
+    reasons: [reason],
+    conflicts: team.conflicts,
   };
 }
 
@@ -204,20 +285,6 @@ function describeTeam(
     reasons: missing.map((entry) => `${entry.uplink.name}: ${entry.reason}`),
     conflicts: team.conflicts,
   };
-}
-
-function membersOf(domains: readonly DomainState[], team: string): Member[] {
-  return domains.flatMap((domain) =>
-    domain.vnics.filter((vnic) => vnic.team === team).map((vnic) => ({ domain, vnic })),
-  );
-}
-
-function indexesOf(placed: readonly Placed[], test: (member: Placed) => boolean): Set<number> {
-  const indexes = new Set<number>();
-  placed.forEach((member, index) => {
-    if (test(member)) indexes.add(index);
-  });
-  return indexes;
 }
 
 function queueIdsOf(uplinks: readonly Usability[]): Map<string, number> {
@@ -254,40 +321,89 @@ function fallbackOf(team: TeamState, uplinks: readonly Usability[]): string | nu
   return chosen?.uplink.name ?? null;
 }
 
-function describeVnic(
-  member: Placed,
-  index: number,
-  team: string,
-  minor: number | null,
-  grants: readonly UplinkGrants[],
-  expected: Float64Array,
-): VnicPlan {
-  const { vnic, domain, via, home } = member;
-  const { reservationBitsPerSecond, limitBitsPerSecond } = vnic.policy.bandwidth;
-  const gets = expected[index] ?? 0;
-  const unmet = Math.min(reservationBitsPerSecond, wantOf(member)) - gets;
-  return {
-    domain: domain.name,
-    mac: vnic.mac,
-    team,
-    priority: vnic.policy.priority,
-    home,
-    via,
-    minor: minor ?? 0,
-    classes: grants.map(({ entry, rates }) => {
-      const rate = rates[index] ?? 0;
-      return {
-        uplink: entry.uplink.name,
-        reservationBitsPerSecond: rate,
-        limitBitsPerSecond: ceilingOf(limitBitsPerSecond, entry.capacityBitsPerSecond, rate),
-      };
-    }),
-    expectedBitsPerSecond: gets,
-    unmetReservationBitsPerSecond: Math.max(0, unmet),
-    survivesOneLoss: true,
-    reasons:
-      minor === null
-        ? [...member.reasons, "no class number is left: it is in the default class"]
-        : member.reasons,
+function describeVnics(result: TeamResult, known: (index: number) => VnicPlan | null): VnicPlan[] {
+  const { asked, uplinks, placement, grants, objects, expected } = result;
+  const { roster, team } = asked;
+  const names = uplinks.map((entry) => entry.uplink.name);
+  const explain = explainPlacement(uplinks);
+  const columns = grants.map(({ entry, rates }) => ({
+    uplink: entry.uplink.name,
+    capacity: entry.capacityBitsPerSecond,
+    rates,
+  }));
+  return roster.members.map((member, index): VnicPlan => {
+    const same = known(index);
+    if (same !== null) return same;
+    const { vnic, domain } = member;
+    const { reservationBitsPerSecond, limitBitsPerSecond } = vnic.policy.bandwidth;
+    const home = placement.homes[index] as number;
+    const via = placement.vias[index] as number;
+    const reasons = explain(home, via, placement.reasons[index] as number);
+    const minor = objects.minors[index] as number;
+    const gets = expected[index] ?? 0;
+    const unmet = Math.min(reservationBitsPerSecond, wantOf(member)) - gets;
+    return {
+      domain: domain.name,
+      mac: vnic.mac,
+      team: team.config.name,
+      priority: vnic.policy.priority,
+      home: names[home] ?? null,
+      via: names[via] ?? null,
+      minor,
+      classes: columns.map(({ uplink, capacity, rates }) => {
+        const rate = rates[index] as number;
+        return {
+          uplink,
+          reservationBitsPerSecond: rate,
+          limitBitsPerSecond: ceilingOf(limitBitsPerSecond, capacity, rate),
+        };
+      }),
+      expectedBitsPerSecond: gets,
+      unmetReservationBitsPerSecond: Math.max(0, unmet),
+      survivesOneLoss: true,
+      reasons:
+        minor === 0 ? [...reasons, "no class number is left: it is in the default class"] : reasons,
+    };
+  });
+}
+
+/** Finds what an earlier plan says of a vNIC, if this one says the same. */
+function findSame(
+  { uplinks, placement, grants, objects, expected }: TeamResult,
+  earlier: Earlier | null,
+): (index: number) => VnicPlan | null {
+  if (earlier === null || !sameUplinks(uplinks, earlier.result.uplinks)) return () => null;
+  const { result: old, origins } = earlier;
+  const { vnics, objects: oldObjects, expected: oldExpected, placement: oldPlacement } = old;
+  const rates = grants.map((grant) => grant.rates);
+  const oldRates = old.grants.map((grant) => grant.rates);
+  return (index) => {
+    const at = origins[index] as number;
+    if (
+      at < 0 ||
+      placement.homes[index] !== oldPlacement.homes[at] ||
+      placement.vias[index] !== oldPlacement.vias[at] ||
+      placement.reasons[index] !== oldPlacement.reasons[at] ||
+      objects.minors[index] !== oldObjects.minors[at] ||
+      expected[index] !== oldExpected[at]
+    )
+      return null;
+    for (let place = 0; place < rates.length; place += 1)
+      if (rates[place]?.[index] !== oldRates[place]?.[at]) return null;
+    return vnics[at] ?? null;
   };
+}
+
+/** Whether uplinks mean the same for what is said of a vNIC: names and reasons are in it, and capacities in its limits. */
+function sameUplinks(one: readonly Usability[], other: readonly Usability[]): boolean {
+  return one.every((entry, place) => {
+    const match = other[place];
+    return (
+      match !== undefined &&
+      entry.uplink.name === match.uplink.name &&
+      entry.managed === match.managed &&
+      entry.reason === match.reason &&
+      entry.capacityBitsPerSecond === match.capacityBitsPerSecond
+    );
+  });
 }

@@ -1,0 +1,37 @@
+/** The process that bench/memory.ts measures: one domain after the other wants something else, and all is planned. */
+import { diffKernel } from "../src/diff/diff.ts";
+import type { Plan } from "../src/model/plan.ts";
+import type { World } from "../src/model/world.ts";
+import { planLosses } from "../src/plan/loss.ts";
+import { planWorld } from "../src/plan/plan.ts";
+import type { MemoryReport } from "./memory.ts";
+import { benchWorld, CROWDS, changeDomain } from "./world.ts";
+
+const EARLY_EVENTS = 500;
+const EVENTS = 3000;
+
+let world: World = benchWorld(1000, 4, CROWDS.roomy);
+let plan: Plan | undefined;
+let earlyBytes = 0;
+for (let event = 0; event < EARLY_EVENTS + EVENTS; event += 1) {
+  if (event === EARLY_EVENTS) earlyBytes = usedBytes();
+  world = changeDomain(world, event);
+  const planned = planLosses(world, planWorld(world, plan));
+  plan = planned.plan;
+  // As the loop does where the plan has changed; each of these makes all objects of the kernel.
+  if (event % 100 === 0)
+    for (const loss of planned.losses) diffKernel(plan.kernel, loss.plan.kernel);
+}
+const residentBytes = process.memoryUsage.rss();
+const report: MemoryReport = {
+  residentBytes,
+  earlyBytes,
+  lateBytes: usedBytes(),
+  events: EVENTS,
+};
+process.send?.(report);
+
+function usedBytes(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;
+}

@@ -1,0 +1,33 @@
+/** Memory of a process that plans for 1,000 vNICs, and whether it grows with the events that it has seen. */
+import { fork } from "node:child_process";
+import { type Benchmark, type Result, resultOf } from "./result.ts";
+
+const MB = 1e6;
+
+/** What the measured process tells. */
+export interface MemoryReport {
+  readonly residentBytes: number;
+  /** In use after a collection: after the first events, and after all. */
+  readonly earlyBytes: number;
+  readonly lateBytes: number;
+  readonly events: number;
+}
+
+export const memory: Benchmark = { name: "memory", run };
+
+async function run(): Promise<Result[]> {
+  const child = fork(new URL("memory-events.ts", import.meta.url), {
+    execArgv: ["--expose-gc"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const report = await new Promise<MemoryReport>((resolve, reject) => {
+    child.on("message", (message) => resolve(message as MemoryReport));
+    child.on("exit", (code) => reject(new Error(`the measured process ended with ${code}`)));
+  });
+  const grownBytes = report.lateBytes - report.earlyBytes;
+  return [
+    resultOf("resident, planner with 1,000 vNICs x 4", "MB", [report.residentBytes / MB], 90),
+    resultOf("heap in use after a collection", "MB", [report.lateBytes / MB]),
+    resultOf(`its growth over ${report.events} events`, "MB", [grownBytes / MB], 1),
+  ];
+}

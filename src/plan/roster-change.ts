@@ -1,0 +1,173 @@
+/**
+ * A roster made from an earlier one: what is the same is copied, the rest is read. If one domain among ten thousand
+ * changed, came or went, one is read.
+ */
+import type { DomainState, TeamState, VnicState, World } from "../model/world.ts";
+import {
+  listMembers,
+  type Member,
+  orderByRank,
+  orderFalling,
+  type Roster,
+  readRoster,
+} from "./roster.ts";
+import type { Claim } from "./share.ts";
+
+/** A roster, and the place of each of its vNICs in the earlier one; -1 for what is new or has changed. */
+export interface ChangedRoster {
+  readonly roster: Roster;
+  readonly origins: Int32Array;
+}
+
+/** Reads a team's roster, or makes it from the one of an earlier plan. */
+export function changeRoster(
+  world: World,
+  team: TeamState,
+  earlier: { readonly team: TeamState; readonly roster: Roster } | null,
+): ChangedRoster {
+  const { config, uplinks } = team;
+  const members = listMembers(world, config.name);
+  if (earlier === null || !sameFrame(team, earlier.team)) {
+    const roster = readRoster(config, uplinks, members);
+    return { roster, origins: new Int32Array(members.length).fill(-1) };
+  }
+  const { roster: old } = earlier;
+  const origins = findOrigins(members, old.members);
+  const fresh: number[] = [];
+  for (let index = 0; index < origins.length; index += 1)
+    if ((origins[index] as number) < 0) fresh.push(index);
+  if (fresh.length === 0 && members.length === old.members.length) return { roster: old, origins };
+  return { roster: splice(team, members, old, origins, fresh), origins };
+}
+
+/** Of as many vNICs as before each is looked for at its place, else what begins and what ends alike is found. */
+function findOrigins(members: readonly Member[], old: readonly Member[]): Int32Array {
+  const size = members.length;
+  const shift = old.length - size;
+  const origins = new Int32Array(size).fill(-1);
+  const most = Math.min(size, old.length);
+  let head = 0;
+  for (; head < most; head += 1) {
+    if (sameMember(members[head], old[head])) origins[head] = head;
+    else if (shift !== 0) break;
+  }
+  if (shift === 0) return origins;
+  for (let index = size - 1; index >= head && index + shift >= head; index -= 1) {
+    if (!sameMember(members[index], old[index + shift])) break;
+    origins[index] = index + shift;
+  }
+  return origins;
+}
+
+/** Whether columns read for one team mean the same for the other. */
+function sameFrame(team: TeamState, other: TeamState): boolean {
+  return (
+    team.config.floorBitsPerSecond === other.config.floorBitsPerSecond &&
+    team.uplinks.length === other.uplinks.length &&
+    team.uplinks.every((uplink, place) => uplink.name === other.uplinks[place]?.name)
+  );
+}
+
+/** Whether nothing that the planner reads of a vNIC and its domain differs. */
+function sameMember(one: Member | undefined, other: Member | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return (
+    (one.domain === other.domain || sameDomain(one.domain, other.domain)) &&
+    (one.vnic === other.vnic || sameVnic(one.vnic, other.vnic))
+  );
+}
+
+function sameDomain(a: DomainState, b: DomainState): boolean {
+  return (
+    a.name === b.name &&
+    a.phase === b.phase &&
+    a.pausedByUs === b.pausedByUs &&
+    a.held === b.held &&
+    a.exempt === b.exempt &&
+    a.owner === b.owner
+  );
+}
+
+function sameVnic(a: VnicState, b: VnicState): boolean {
+  return (
+    a.mac === b.mac &&
+    a.policy === b.policy &&
+    a.demandBitsPerSecond === b.demandBitsPerSecond &&
+    a.latchedDemandBitsPerSecond === b.latchedDemandBitsPerSecond &&
+    (a.recentMoves === b.recentMoves || a.recentMoves.length + b.recentMoves.length === 0) &&
+    (a.kernel === b.kernel ||
+      (a.kernel?.minor === b.kernel?.minor &&
+        a.kernel?.handle === b.kernel?.handle &&
+        a.kernel?.home === b.kernel?.home &&
+        a.kernel?.via === b.kernel?.via))
+  );
+}
+
+function splice(
+  team: TeamState,
+  members: readonly Member[],
+  old: Roster,
+  origins: Int32Array,
+  fresh: readonly number[],
+): Roster {
+  const { config, uplinks } = team;
+  const read = fresh.map((index) => members[index] as Member);
+  const sameSize = members.length === old.members.length;
+  const wishes = (list: readonly (Member | undefined)[]) =>
+    list.some((member) => (member?.vnic.policy.placement.apart.length ?? 0) > 0);
+  // Names are numbered over all vNICs: if who wishes changed or moved, all are read anew.
+  if (wishes(read) || (sameSize ? wishes(fresh.map((at) => old.members[at])) : old.nameCount > 0))
+    return readRoster(config, uplinks, members);
+  const part = readRoster(config, uplinks, read);
+  const join = <T extends Column>(column: T, changes: T): T => {
+    const Kind = column.constructor as new (size: number) => T;
+    const joined = sameSize ? (column.slice() as T) : new Kind(members.length);
+    if (!sameSize) {
+      for (let index = 0; index < joined.length; index += 1)
+        joined[index] = column[origins[index] as number] ?? 0;
+    }
+    fresh.forEach((index, position) => {
+      joined[index] = changes[position] as number;
+    });
+    return joined;
+  };
+  const claims = sameSize
+    ? old.claims.slice()
+    : Array.from(origins, (at) => old.claims[at] as Claim);
+  fresh.forEach((index, position) => {
+    claims[index] = part.claims[position] as Claim;
+  });
+  const ranks = join(old.ranks, part.ranks);
+  const names = Int32Array.from(read, ({ domain }) => old.numbers.get(domain.name) ?? -1);
+  return {
+    members,
+    presence: {
+      homes: join(old.presence.homes, part.presence.homes),
+      senders: join(old.presence.senders, part.presence.senders),
+      minors: join(old.presence.minors, part.presence.minors),
+      handles: join(old.presence.handles, part.presence.handles),
+    },
+    ranks,
+    order: orderByRank(ranks),
+    reservations: join(old.reservations, part.reservations),
+    loads: join(old.loads, part.loads),
+    wants: join(old.wants, part.wants),
+    known: join(old.known, part.known),
+    latched: join(old.latched, part.latched),
+    shares: join(old.shares, part.shares),
+    discards: join(old.discards, part.discards),
+    restless: join(old.restless, part.restless),
+    wishes: join(old.wishes, part.wishes),
+    claims,
+    floors: join(old.floors, part.floors),
+    leasts: join(old.leasts, part.leasts),
+    fulls: join(old.fulls, part.fulls),
+    numbers: old.numbers,
+    apart: old.apart,
+    names: join(old.names, names),
+    nameCount: old.nameCount,
+    ...orderFalling(members, ranks),
+  };
+}
+
+type Column = Float64Array | Int32Array | Int16Array | Uint8Array;
