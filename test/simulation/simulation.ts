@@ -155,7 +155,7 @@ export class Simulation {
     life.end();
     this.life = null;
     this.crashPoint = null;
-    this.watcher.noteCrash(life.applying > 0);
+    this.watcher.noteCrash(life);
     this.clock.after(downMs, () => this.startDaemon());
   }
 

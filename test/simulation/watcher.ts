@@ -72,9 +72,11 @@ export class Watcher implements LibvirtWitness {
     this.#changedAtMs = this.#simulation.clock.now();
   }
 
-  /** @param applying in the middle of a batch */
-  noteCrash(applying: boolean): void {
-    if (applying) this.#enforced = false;
+  noteCrash({ applying, daemon }: Life): void {
+    if (applying > 0) this.#enforced = false;
+    const known = new Set(daemon.journal.contents.pauses.map(({ uuid }) => uuid));
+    // What a full disk didn't take dies with the daemon.
+    for (const uuid of this.#entries().keys()) if (!known.has(uuid)) this.#ambiguous.add(uuid);
     for (const [uuid, outcome] of this.#entries()) {
       if (outcome === "intended") this.#ambiguous.add(uuid);
     }
