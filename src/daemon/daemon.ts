@@ -128,7 +128,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   });
   const admissions = new Admissions({
     log,
-    now: Date.now,
+    now: SYSTEM_CLOCK.now,
     loaded: () => loaded,
     enforcing: () => loop.mode === "enforcing",
     imagine: (known) => loop.imagine(known),
@@ -145,7 +145,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   const confirmation = new Confirmation({
     journal,
     log,
-    now: Date.now,
+    now: SYSTEM_CLOCK.now,
     rollBack: takeAway,
     report,
   });
@@ -228,7 +228,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     journal,
     registry,
     log,
-    now: Date.now,
+    now: SYSTEM_CLOCK.now,
     loop,
     enforce: () => scheduler.runNow(),
   });
