@@ -26,8 +26,9 @@ const PLOTS: readonly Plot[] = [
   ...[1000, 5000].map((vnics) => ({
     file: `programming-${vnics}.svg`,
     title: `Making the kernel objects of ${vnics} vNICs, and changing all rates`,
-    of: new RegExp(`^(creating|changing the rates of) ${vnics} vNICs: [^/]*$`),
-    label: (what: string) => what.replace(/ of| \d+ vNICs/g, ""),
+    of: new RegExp(`^(creating|changing the rates of) ${vnics} vNICs, [^/]*$`),
+    label: (what: string) =>
+      what.replace(/ the rates of| \d+ vNICs|classes and plain queues, /g, ""),
   })),
   {
     file: "frames.svg",
@@ -67,6 +68,7 @@ function drawBars(title: string, label: Plot["label"], results: readonly Result[
   const height = TOP + results.length * ROW_HEIGHT + BOTTOM;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="12" y="18" font-size="14">${escaped(title)}</text>`,
     `<text x="12" y="34" fill="#555">bar: median; line: least to most</text>`,

@@ -82,7 +82,7 @@ async function main(): Promise<number> {
       if (existsSync(file))
         results = { ...results, ...(JSON.parse(readFileSync(file, "utf8")) as Results) };
       const report: Report = { machine: describeMachine(), kernel, results };
-      writeFileSync(values.out, `${JSON.stringify(report, null, 1)}\n`);
+      writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
     }
   } finally {
     rmSync(folder, { recursive: true });
