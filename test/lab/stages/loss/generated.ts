@@ -94,6 +94,7 @@ export function frameConfig({ speeds, host }: Frame): string {
     headroom: 0%
     floor: 0bit
     holdDown: 0s
+    holdDownMax: 0s
     loadWindow: 2s
     host: {reservation: ${host}mbit, priority: critical}
 announcements: off
