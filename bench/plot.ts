@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import type { Result } from "./lab/result.ts";
+import type { Result } from "./result.ts";
 
 interface Plot {
   readonly file: string;

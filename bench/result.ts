@@ -1,45 +1,76 @@
-/** What benchmarks measure and how it is told. */
+/** What benchmarks measure and how it is told: printed, written as JSON, plotted. */
 
 /** One figure. */
 export interface Result {
-  /** What was measured: `plan 1,000 domains x 4 uplinks, warm`. */
+  /** What was measured, with whom it is compared. */
   readonly what: string;
   readonly unit: string;
   readonly median: number;
   readonly min: number;
   readonly max: number;
-  /** As a bound on the median, in the same unit: `<= 10`; null for a figure that has none. */
+  /** In words; null where a figure only stands beside others. */
   readonly goal: string | null;
-  /** Whether the goal is met; null without a goal. */
+  /** Whether the goal is met; null without one. */
   readonly met: boolean | null;
 }
 
-/** A file of benchmarks. */
+/** A group of figures that are measured together, so that they can be compared. */
 export interface Benchmark {
-  /** As in `npm run bench -- --only NAME`. */
+  /** As in `--only NAME`. */
   readonly name: string;
-  readonly run: () => Promise<Result[]>;
+  readonly run: () => Promise<readonly Result[]>;
 }
 
-/** Makes a result of samples. @param atMost the goal: the largest median that meets it */
+/** A bound that a figure has to keep. */
+export interface Goal {
+  readonly words: string;
+  readonly holds: (values: readonly number[]) => boolean;
+}
+
+/** `at most LIMIT`, for the median. */
+export function atMost(limit: number): Goal {
+  return { words: `at most ${limit}`, holds: (values) => median(values) <= limit };
+}
+
+/** `at least LIMIT`, for the median. */
+export function atLeast(limit: number): Goal {
+  return { words: `at least ${limit}`, holds: (values) => median(values) >= limit };
+}
+
+/** Sums up what was measured several times. */
 export function resultOf(
   what: string,
   unit: string,
-  samples: readonly number[],
-  atMost: number | null = null,
+  values: readonly number[],
+  goal: Goal | null = null,
 ): Result {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const at = (part: number) => sorted[Math.round((sorted.length - 1) * part)] ?? Number.NaN;
-  const median = at(0.5);
   return {
     what,
     unit,
-    median,
-    min: at(0),
-    max: at(1),
-    goal: atMost === null ? null : `<= ${atMost}`,
-    met: atMost === null ? null : median <= atMost,
+    median: round(median(values)),
+    min: round(Math.min(...values)),
+    max: round(Math.max(...values)),
+    goal: goal?.words ?? null,
+    met: goal?.holds(values) ?? null,
   };
+}
+
+/** Each value of one series by that of another measured in the same round. */
+export function ratios(values: readonly number[], others: readonly number[]): number[] {
+  return values.map((value, index) => value / (others[index] ?? Number.NaN));
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[sorted.length >> 1] ?? Number.NaN;
+  return sorted.length % 2 === 1
+    ? upper
+    : ((sorted[(sorted.length >> 1) - 1] ?? upper) + upper) / 2;
+}
+
+/** Three digits say all that the lab's clock can. */
+function round(value: number): number {
+  return Number.isFinite(value) ? Number(value.toPrecision(3)) : value;
 }
 
 /**

@@ -10,9 +10,9 @@ import { addStandin } from "../../test/lab/standin.ts";
 import { outside } from "../../test/lab/switch.ts";
 import { Flood, Sink } from "../../test/lab/traffic.ts";
 import { macOf } from "../../test/unit/world.ts";
+import { atLeast, type Benchmark, ratios, resultOf } from "../result.ts";
 import { clearKernel, type FleetShape, fleetPlan } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
-import { atLeast, type Benchmark, ratios, resultOf } from "./result.ts";
 
 const SIZES = [1, 100, 1000, 4000] as const;
 const ROUNDS = 3;

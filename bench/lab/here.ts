@@ -4,10 +4,10 @@
  *   unshare --net node bench/lab/here.ts FILE
  */
 import { writeFileSync } from "node:fs";
+import { atMost, type Result } from "../result.ts";
 import { machine } from "./place.ts";
 import { programming } from "./programming.ts";
 import { reaction } from "./reaction.ts";
-import { atMost, type Result } from "./result.ts";
 import { speed } from "./speed.ts";
 import { measureSampling } from "./statistics.ts";
 

@@ -4,12 +4,12 @@
  *   node bench/lab/inside.ts FILE NAME...
  */
 import { writeFileSync } from "node:fs";
+import type { Benchmark, Result } from "../result.ts";
 import { frames } from "./frames.ts";
 import { losses } from "./losses.ts";
 import { lab } from "./place.ts";
 import { programming } from "./programming.ts";
 import { pulls, vswitchPulls } from "./pulls.ts";
-import type { Benchmark, Result } from "./result.ts";
 import { statistics } from "./statistics.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [

@@ -9,9 +9,9 @@ import { buildHost, setActivePort } from "../../test/lab/host.ts";
 import { plug, pull } from "../../test/lab/qmp.ts";
 import { until } from "../../test/lab/wait.ts";
 import { GBIT } from "../../test/unit/world.ts";
+import { type Benchmark, type Result, resultOf } from "../result.ts";
 import { clearKernel, type FleetShape, fleetWorld } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
-import { type Benchmark, type Result, resultOf } from "./result.ts";
 
 export const FLEET_SIZES = [1, 100, 1000] as const;
 const LOST = "nic0";

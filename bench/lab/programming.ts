@@ -12,10 +12,10 @@ import { applied } from "../../src/plan/loss.ts";
 import { planWorld } from "../../src/plan/plan.ts";
 import { run } from "../../test/lab/command.ts";
 import { GBIT } from "../../test/unit/world.ts";
+import { atMost, type Benchmark, type Goal, type Result, ratios, resultOf } from "../result.ts";
 import { clearKernel, countKind, fleetPlan, fleetWorld } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
 import type { Place } from "./place.ts";
-import { atMost, type Benchmark, type Goal, type Result, ratios, resultOf } from "./result.ts";
 
 /** The C program, and what tc and it are given. */
 const REPLAY = path.join(tmpdir(), "uplinkd-replay");

@@ -11,8 +11,8 @@ import type { End } from "../../test/lab/meter.ts";
 import { allAtHome, quickConfig } from "../../test/lab/stages/loss/reached.ts";
 import { addStandin } from "../../test/lab/standin.ts";
 import { outside } from "../../test/lab/switch.ts";
+import { atMost, type Benchmark, type Goal, median, type Result, resultOf } from "../result.ts";
 import { addVswitchPort, buildVswitch, stopVswitch, type VswitchMode } from "./openvswitch.ts";
-import { atMost, type Benchmark, type Goal, median, type Result, resultOf } from "./result.ts";
 
 const PULLS = 9;
 /** A series of which many pulls have to be repeated, on a busy machine, ends after this with what it has. */

@@ -10,8 +10,8 @@ import type { Step } from "../../src/model/step.ts";
 import { NLMSG_NOOP } from "../../src/netlink/message.ts";
 import { Monitor } from "../../src/netlink/monitor.ts";
 import { until } from "../../test/lab/wait.ts";
+import { atMost, type Benchmark, type Result, resultOf } from "../result.ts";
 import { FLEET_SIZES, lossSteps } from "./losses.ts";
-import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const LOOPBACK_IFINDEX = 1;
 const REPEATS = 25;

@@ -11,7 +11,7 @@ import { cpus, tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { bootLab, kernels, reportBroken } from "../../test/lab/boot.ts";
-import type { Result } from "./result.ts";
+import { formatResults, type Result } from "../result.ts";
 
 /** Benchmarks that share a boot; each lab stays below six minutes without KVM. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -87,7 +87,7 @@ async function main(): Promise<number> {
   } finally {
     rmSync(folder, { recursive: true });
   }
-  process.stdout.write(tableOf(Object.values(results).flat()));
+  process.stdout.write(`${formatResults(Object.values(results).flat())}\n`);
   return exitCode;
 }
 
@@ -105,30 +105,4 @@ function readBefore(): Results {
 function describeMachine(): string {
   const [first, ...others] = cpus();
   return `${others.length + 1} x ${first?.model ?? "unknown"}`;
-}
-
-function tableOf(results: readonly Result[]): string {
-  const rows = results.map(({ what, unit, median, min, max, goal, met }) => [
-    what,
-    `${median}`,
-    `${min}`,
-    `${max}`,
-    unit,
-    goal === null ? "" : `${met === true ? "met" : "MISSED"}: ${goal}`,
-  ]);
-  const all = [["", "median", "min", "max", "", "goal"], ...rows];
-  const widths = (all[0] ?? []).map((_, column) =>
-    Math.max(...all.map((row) => row[column]?.length ?? 0)),
-  );
-  const lines = all.map((row) =>
-    row
-      .map((cell, column) =>
-        column >= 1 && column <= 3
-          ? cell.padStart(widths[column] ?? 0)
-          : cell.padEnd(widths[column] ?? 0),
-      )
-      .join("  ")
-      .trimEnd(),
-  );
-  return `${lines.join("\n")}\n`;
 }

@@ -1,7 +1,7 @@
 /** How fast a processor runs our kind of program: a lab without KVM is many times slower than what it runs on. */
 import { planWorld } from "../../src/plan/plan.ts";
+import { type Result, resultOf } from "../result.ts";
 import { fleetWorld } from "./fleet.ts";
-import { type Result, resultOf } from "./result.ts";
 
 const ROUNDS = 25;
 const WARM = 15;

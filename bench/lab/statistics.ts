@@ -7,10 +7,10 @@ import { resetToBare } from "../../test/lab/bare.ts";
 import { startDaemon } from "../../test/lab/daemon.ts";
 import { labConfig, startGuest } from "../../test/lab/guests.ts";
 import { buildHost, uplinkNames } from "../../test/lab/host.ts";
+import { type Benchmark, type Goal, type Result, resultOf } from "../result.ts";
 import { clearKernel, fleetPlan } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
 import { lab, type Place } from "./place.ts";
-import { type Benchmark, type Goal, type Result, resultOf } from "./result.ts";
 import { speed } from "./speed.ts";
 
 const VNICS = 1000;
