@@ -60,9 +60,8 @@ export type Outcome =
 export const brokenExitCode = 75;
 
 /**
- * Hardening and self-tests cost a third of the boot under TCG and change nothing that is tested here. Huge pages: with
- * them kernel 6.12 under TCG spoils a process now and then (V8's own checks and segmentation faults, one start of ten
- * with cold caches; without them none of 27).
+ * Hardening and self-tests cost a third of the boot under TCG and change nothing that is tested here. To clear a huge
+ * page holds an emulated processor up for milliseconds.
  */
 const kernelCommandLine =
   "console=ttyS0 panic=-1 quiet mitigations=off nokaslr cryptomgr.notests transparent_hugepage=never";

@@ -11,6 +11,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { bootLab, brokenExitCode, type Kernel, kernels, reportBroken } from "./boot.ts";
+import { bundleForLab } from "./bundle.ts";
 import { repository } from "./cache.ts";
 import { readReport, type TestResult } from "./report.ts";
 
@@ -150,11 +151,13 @@ async function runStage(
 ): Promise<StageOutcome> {
   process.stdout.write(`stage ${stage}, kernel ${kernel}\n`);
   const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-results-"));
+  const bundle = await bundleForLab(["test/lab/inside.ts", ...files]);
+  const [inside = "", ...tests] = bundle.programs;
   try {
     const startMs = performance.now();
     const outcome = await bootLab({
       kernel,
-      command: ["node", "test/lab/inside.ts", "/lab/results/report", grep, ...files],
+      command: ["node", "--enable-source-maps", inside, "/lab/results/report", grep, ...tests],
       environment: choice.sabotage === undefined ? {} : { UPLINKD_SABOTAGE: choice.sabotage },
       results: folder,
       // An installed daemon is systemd's.
@@ -179,6 +182,7 @@ async function runStage(
       broken,
     };
   } finally {
+    bundle.remove();
     rmSync(folder, { recursive: true, force: true });
   }
 }
