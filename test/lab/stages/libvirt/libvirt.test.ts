@@ -153,6 +153,7 @@ describe("libvirt", () => {
         mac: MAC,
         tap: "vnet0",
         attachment: { kind: "bridge", bridge: "br0" },
+        vlanIds: [0],
         libvirtLimitBitsPerSecond: null,
         hasLibvirtBandwidth: false,
       },
