@@ -82,7 +82,7 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
       if (child.exitCode !== null) throw new Error(`uplinkd ended with ${child.exitCode}:\n${log}`);
       return log.includes("<5>ready:");
     },
-    30_000,
+    60_000,
   );
   const signal = async (name: NodeJS.Signals) => {
     child.kill(name);
