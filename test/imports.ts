@@ -21,11 +21,11 @@ const RULES: readonly Rule[] = [
     may: ["model/"],
     reason: "nouns stand alone, so that every room can speak them",
   },
-  {
-    from: ["plan/", "diff/", "observe/"],
-    may: ["model/", "plan/", "diff/", "observe/"],
-    reason: "they are pure: no clock, no I/O, no logger, no configuration files",
-  },
+  ...["plan/", "diff/", "observe/"].map((room) => ({
+    from: [room],
+    may: ["model/", room],
+    reason: "they are pure and speak in nouns: no clock, no I/O, no logger, none of each other",
+  })),
   {
     from: ["policy/match.ts"],
     may: ["model/", "policy/"],

@@ -2,6 +2,7 @@
 import type { KernelMap, KernelObject } from "../model/kernel.ts";
 import { ROOT_MINOR } from "../model/kernel.ts";
 import { KernelDelta } from "../model/kernel-delta.ts";
+import { sameObject } from "../model/same-object.ts";
 import type { Step } from "../model/step.ts";
 
 /**
@@ -180,23 +181,4 @@ function needsRebuild(before: KernelObject, after: KernelObject): boolean {
   if ("handle" in before && "handle" in after) return before.handle !== after.handle;
   // sch_htb.c has no change operation: another default class means another qdisc.
   return before.kind === "htb";
-}
-
-/** Whether two versions of an object are the same. */
-export function sameObject(a: KernelObject, b: KernelObject): boolean {
-  if (a === b) return true;
-  if (a.kind === "leaf" && b.kind === "leaf") {
-    return a.device === b.device && a.minor === b.minor && sameFields(a.queue, b.queue);
-  }
-  if (a.kind === "reports" && b.kind === "reports") {
-    return a.device === b.device && a.copyTo.join() === b.copyTo.join();
-  }
-  return sameFields(a, b);
-}
-
-function sameFields(a: object, b: object): boolean {
-  const left = a as Readonly<Record<string, unknown>>;
-  const right = b as Readonly<Record<string, unknown>>;
-  for (const field in left) if (right[field] !== left[field]) return false;
-  return true;
 }

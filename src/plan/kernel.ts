@@ -1,7 +1,7 @@
 /** The kernel objects of a plan: all of them, or as what differs from those of another plan. */
-import { sameObject } from "../diff/diff.ts";
 import { type KernelMap, type KernelObject, kernelKey } from "../model/kernel.ts";
 import { KernelDelta } from "../model/kernel-delta.ts";
+import { sameObject } from "../model/same-object.ts";
 import { makeTeamObjects, type TeamObjectsInput, WANTED } from "./objects.ts";
 import type { TeamResult } from "./team.ts";
 
