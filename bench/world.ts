@@ -1,9 +1,11 @@
 /** Worlds to measure by: so many domains on so many uplinks, a mixture that is the same in every run. */
+
 import type { Mac } from "../src/model/mac.ts";
 import { FALLBACK_POLICY, mergePolicy, type NetworkWish } from "../src/model/policy.ts";
 import type { DomainState, TeamState, World } from "../src/model/world.ts";
 import { applied } from "../src/plan/loss.ts";
 import { planWorld } from "../src/plan/plan.ts";
+import { PLAIN_CONFIG } from "../test/unit/world.ts";
 
 /** Of all uplinks together: with one of 4 or 8 lost, a roomy world has enough for all, a crowded one has not. */
 export const CROWDS = { roomy: 0.6, crowded: 0.97 } as const;
@@ -19,17 +21,7 @@ const MEAN_DEMAND_BITS_PER_SECOND = 20e6;
 export function benchWorld(domains: number, uplinks: number, load: number): World {
   const world: World = {
     nowMs: NOW_MS,
-    config: {
-      teams: [],
-      autoTeams: true,
-      admission: { mode: "off", survive: 0 },
-      annotations: "lenient",
-      caps: [],
-      owners: [],
-      maxPauseMs: 600_000,
-      resyncMs: 60_000,
-      announcements: null,
-    },
+    config: PLAIN_CONFIG,
     teams: [teamOf(domains, uplinks, load)],
     domains: Array.from({ length: domains }, (_, index) => domainOf(index, uplinks)),
     kernel: new Map(),

@@ -50,6 +50,19 @@ export interface WorldSpec {
   readonly hypothetical?: boolean;
 }
 
+/** Nothing that a test or a benchmark of the planner would trip over. */
+export const PLAIN_CONFIG: World["config"] = {
+  teams: [],
+  autoTeams: true,
+  admission: { mode: "off", survive: 0 },
+  annotations: "lenient",
+  caps: [],
+  owners: [],
+  maxPauseMs: 600_000,
+  resyncMs: 60_000,
+  announcements: null,
+};
+
 /** One team `bond0`, no headroom, no host traffic and no floors unless `config` says so. */
 export function buildWorld(spec: WorldSpec): World {
   const uplinks = spec.uplinks.map(buildUplink);
@@ -57,17 +70,7 @@ export function buildWorld(spec: WorldSpec): World {
   return {
     nowMs: NOW,
     ...(spec.hypothetical === undefined ? {} : { hypothetical: spec.hypothetical }),
-    config: {
-      teams: [],
-      autoTeams: true,
-      admission: { mode: "off", survive: 0 },
-      annotations: "lenient",
-      caps: [],
-      owners: [],
-      maxPauseMs: 600_000,
-      resyncMs: 60_000,
-      announcements: null,
-    },
+    config: PLAIN_CONFIG,
     teams: [buildTeam(spec, uplinks)],
     domains: (spec.domains ?? []).map((domain, index) => buildDomain(domain, index, minors)),
     kernel: new Map(),

@@ -2,6 +2,7 @@
  * Worlds by number, the same for ever: what fast-check's worlds lack for comparing planners with each other. Two
  * teams, incoming and paused domains, rates that are no whole bits, ports that aren't ours, vNICs without a uplink.
  */
+
 import type { TeamConfig } from "../../../src/model/config.ts";
 import { type HtbClass, type KernelObject, kernelKey } from "../../../src/model/kernel.ts";
 import type { Mac } from "../../../src/model/mac.ts";
@@ -19,7 +20,7 @@ import type {
   VnicState,
   World,
 } from "../../../src/model/world.ts";
-import { NOW } from "../world.ts";
+import { NOW, PLAIN_CONFIG } from "../world.ts";
 
 /** A number from 0 up to but not including 1, the next of a sequence that the seed determines (xorshift, 32 bits). */
 type Dice = () => number;
@@ -63,17 +64,7 @@ export function seededWorld(seed: number): World {
   return {
     nowMs: NOW,
     ...(dice() < 0.2 ? { hypothetical: true } : {}),
-    config: {
-      teams: [],
-      autoTeams: true,
-      admission: { mode: "off", survive: 0 },
-      annotations: "lenient",
-      caps: [],
-      owners: [],
-      maxPauseMs: 600_000,
-      resyncMs: 60_000,
-      announcements: null,
-    },
+    config: PLAIN_CONFIG,
     teams,
     domains,
     kernel,
