@@ -1,5 +1,36 @@
 /** What every command of uplinkctl has. */
 import type { Command } from "commander";
+import type { ReleaseAnswer } from "../control/api.ts";
+import type { ControlClient } from "./client.ts";
+import type { ExitCode } from "./failure.ts";
+import type { Layout } from "./table.ts";
+
+/** Where a command writes. */
+export interface Output {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+/** What commands need of the world around them. Each has a file of its own, which adds it to the program. */
+export interface CommandContext {
+  readonly version: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Unix time, milliseconds. */
+  readonly nowMs: () => number;
+  /** Restores the host from the saved state where no daemon is there to do it. */
+  readonly releaseWithoutDaemon: () => Promise<ReleaseAnswer>;
+  readonly client: ControlClient;
+  readonly layout: Layout;
+  readonly runDirectory: string;
+  readonly configDirectory: string;
+  readonly print: (lines: readonly string[]) => void;
+  readonly printJson: (document: unknown) => void;
+  /** Called with the exit code where it isn't 0 and nothing is thrown. */
+  readonly end: (exitCode: ExitCode) => void;
+}
 
 /** Adds a command with `--json` and its help's end. */
 export function command(parent: Command, name: string, description: string, help: string): Command {

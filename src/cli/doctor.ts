@@ -3,9 +3,8 @@ import type { Command } from "commander";
 import { PolicyErrors } from "../model/errors.ts";
 import type { Status } from "../model/status.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
-import type { ControlClient } from "./client.ts";
-import { command } from "./command.ts";
-import { type ExitCode, Failure } from "./failure.ts";
+import { type CommandContext, command } from "./command.ts";
+import { Failure } from "./failure.ts";
 import { type BondFacts, type HostFacts, readHostFacts } from "./host-facts.ts";
 import { type Colour, type Layout, wrap } from "./table.ts";
 
@@ -30,33 +29,22 @@ export interface Diagnosis {
   readonly version: string;
 }
 
-export interface DoctorSurroundings {
-  readonly client: ControlClient;
-  readonly layout: Layout;
-  readonly version: string;
-  readonly runDirectory: string;
-  readonly configDirectory: string;
-  readonly print: (lines: readonly string[]) => void;
-  readonly printJson: (document: unknown) => void;
-  readonly end: (exitCode: ExitCode) => void;
-}
-
 /** Adds the command. */
-export function registerDoctor(program: Command, around: DoctorSurroundings): void {
+export function registerDoctor(program: Command, context: CommandContext): void {
   command(program, "doctor", "look for what would keep uplinkd from its work", HELP).action(
     async ({ json }: { json?: true }) => {
       const findings = diagnose({
-        host: readHostFacts("/", around.runDirectory),
-        config: readConfig(around.configDirectory),
-        daemon: await around.client.status().catch((error: unknown) => {
+        host: readHostFacts("/", context.runDirectory),
+        config: readConfig(context.configDirectory),
+        daemon: await context.client.status().catch((error: unknown) => {
           if (error instanceof Failure) return error;
           throw error;
         }),
-        version: around.version,
+        version: context.version,
       });
-      if (json) around.printJson({ findings });
-      else around.print(renderFindings(findings, around.layout));
-      if (findings.some((finding) => finding.state === "failed")) around.end(1);
+      if (json) context.printJson({ findings });
+      else context.print(renderFindings(findings, context.layout));
+      if (findings.some((finding) => finding.state === "failed")) context.end(1);
     },
   );
 }

@@ -2,28 +2,12 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { ReleaseAnswer } from "../control/api.ts";
 import { formatDuration, parseDuration, UnitError } from "../model/units.ts";
-import type { ControlClient } from "./client.ts";
-import { command } from "./command.ts";
-import type { ExitCode } from "./failure.ts";
+import { type CommandContext, command } from "./command.ts";
 import { writeProblem } from "./status-view.ts";
-import type { Layout } from "./table.ts";
-
-/** What these commands need of the world around them. */
-export interface ModesSurroundings {
-  readonly client: ControlClient;
-  readonly layout: Layout;
-  readonly print: (lines: readonly string[]) => void;
-  readonly printJson: (document: unknown) => void;
-  readonly nowMs: () => number;
-  /** Called with the exit code where it isn't 0 and nothing is thrown. */
-  readonly end: (exitCode: ExitCode) => void;
-  /** Restores the host from the saved state where no daemon is there to do it. */
-  readonly releaseWithoutDaemon: () => Promise<ReleaseAnswer>;
-}
 
 /** Adds the commands. */
-export function registerModes(program: Command, around: ModesSurroundings): void {
-  const { client, layout, print, printJson, end } = around;
+export function registerModes(program: Command, context: CommandContext): void {
+  const { client, layout, print, printJson, end } = context;
 
   const tellRelease = (answer: ReleaseAnswer, mode: string, json: true | undefined) => {
     if (json) printJson(answer);
@@ -42,7 +26,7 @@ export function registerModes(program: Command, around: ModesSurroundings): void
     "restore the host to what it was before uplinkd",
     RELEASE_HELP,
   ).action(async ({ json }: { json?: true }) => {
-    const answer = (await client.release()) ?? (await around.releaseWithoutDaemon());
+    const answer = (await client.release()) ?? (await context.releaseWithoutDaemon());
     tellRelease(answer, "released", json);
   });
 
@@ -73,7 +57,7 @@ export function registerModes(program: Command, around: ModesSurroundings): void
 
   function tellProbation(confirmByMs: number | null, wanted: number | undefined): string[] {
     if (confirmByMs !== null) {
-      const left = formatDuration(Math.max(0, confirmByMs - around.nowMs()));
+      const left = formatDuration(Math.max(0, confirmByMs - context.nowMs()));
       return [`rolls back in ${left} unless you say: uplinkctl confirm`];
     }
     return wanted === undefined ? [] : ["was enforcing already: there is nothing to confirm"];

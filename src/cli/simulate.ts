@@ -10,41 +10,26 @@ import type { World } from "../model/world.ts";
 import { simulateLoss } from "../plan/simulate.ts";
 import { parseScenario } from "../policy/scenario.ts";
 import { MAX_FILE_BYTES } from "../policy/yaml.ts";
-import type { ControlClient } from "./client.ts";
-import { type ExitCode, Failure } from "./failure.ts";
+import { type CommandContext, command } from "./command.ts";
+import { Failure } from "./failure.ts";
 import { renderSimulation } from "./simulate-view.ts";
-import type { Layout } from "./table.ts";
-
-/** What the command needs of the world around it. */
-export interface SimulateSurroundings {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-  readonly client: ControlClient;
-  readonly layout: Layout;
-  /** Called with the exit code where it isn't 0 and nothing is thrown. */
-  readonly end: (exitCode: ExitCode) => void;
-}
 
 /** Adds the command. */
-export function registerSimulate(program: Command, around: SimulateSurroundings): void {
-  program
-    .command("simulate")
-    .description("tell what a failure would bring, before it happens")
+export function registerSimulate(program: Command, context: CommandContext): void {
+  command(program, "simulate", "tell what a failure would bring, before it happens", HELP)
     .option("--scenario <file>", "a world written down, instead of this host")
     .option("--fail <uplink>", "lose this uplink; may be given several times", collect, [])
-    .option("--json", "machine-readable output, with stable keys")
-    .addHelpText("after", HELP)
     .action(async (options: { scenario?: string; fail: readonly string[]; json?: true }) => {
       const { scenario, fail } = options;
       const answer =
         scenario === undefined
-          ? await around.client.simulate(fail)
-          : simulateScenario(scenario, fail, around);
+          ? await context.client.simulate(fail)
+          : simulateScenario(scenario, fail, context);
       if (answer === null) return;
       const text = options.json
         ? JSON.stringify(answer, null, 2)
-        : renderSimulation(answer, around.layout).join("\n");
-      around.stdout.write(`${text}\n`);
+        : renderSimulation(answer, context.layout).join("\n");
+      context.stdout.write(`${text}\n`);
     });
 }
 
@@ -56,12 +41,12 @@ export function registerSimulate(program: Command, around: SimulateSurroundings)
 function simulateScenario(
   file: string,
   fail: readonly string[],
-  around: SimulateSurroundings,
+  context: CommandContext,
 ): SimulationDocument | null {
   const parsed = parseScenario(file, readScenario(file));
   if (!parsed.ok) {
-    for (const error of parsed.errors) around.stderr.write(`${error.describe()}\n`);
-    around.end(2);
+    for (const error of parsed.errors) context.stderr.write(`${error.describe()}\n`);
+    context.end(2);
     return null;
   }
   checkFailed(parsed.value, fail);

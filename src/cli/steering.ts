@@ -1,27 +1,16 @@
 /** `uplinkctl hold`, `unhold`, `drain` and `undrain`: what an operator keeps uplinkd off. */
 import type { Command } from "commander";
 import type { DrainAnswer, HoldAnswer } from "../control/api.ts";
-import type { ControlClient } from "./client.ts";
-
-/** What the commands need of the world around them. */
-export interface SteeringSurroundings {
-  readonly client: ControlClient;
-  readonly print: (lines: readonly string[]) => void;
-  readonly printJson: (document: unknown) => void;
-}
+import { type CommandContext, command } from "./command.ts";
 
 /** Adds the commands. */
-export function registerSteering(program: Command, around: SteeringSurroundings): void {
-  const { client } = around;
+export function registerSteering(program: Command, context: CommandContext): void {
+  const { client } = context;
   const add = (name: string, description: string, help: string) =>
-    program
-      .command(name)
-      .description(description)
-      .option("--json", "machine-readable output, with stable keys")
-      .addHelpText("after", help);
+    command(program, name, description, help);
   const tell = <T>(answer: T, render: (answer: T) => readonly string[], json?: true) => {
-    if (json) around.printJson(answer);
-    else around.print(render(answer));
+    if (json) context.printJson(answer);
+    else context.print(render(answer));
   };
 
   add("hold", "keep uplinkd from ever pausing a domain", HOLD_HELP)
