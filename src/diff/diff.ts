@@ -1,7 +1,7 @@
 /** The difference between what should stand in the kernel and what does, as ordered steps. Pure. */
 import type { KernelMap, KernelObject } from "../model/kernel.ts";
 import { ROOT_MINOR } from "../model/kernel.ts";
-import { KernelDelta } from "../model/kernel-delta.ts";
+import { differingKeys } from "../model/kernel-delta.ts";
 import { sameObject } from "../model/same-object.ts";
 import type { Step } from "../model/step.ts";
 
@@ -12,12 +12,14 @@ import type { Step } from "../model/step.ts";
  * where the plan doesn't speak of them: releasing names their former values.
  */
 export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
-  const gone = goneWithTheirParents(present, desired);
+  // Two maps told by the same whole one are not looked through for what is the same.
+  const differing = differingKeys(present, desired);
+  const gone = goneWithTheirParents(present, desired, differing);
+  // What the kernel takes away with its parent is made anew although it is the same.
+  const suspects = gone.size === 0 ? differing : null;
   const changes: Step[][] = [];
   const deletes: Step[] = [];
-  // What is told as a change of the present itself is not looked through for what is the same.
-  const changed = desired instanceof KernelDelta && desired.base === present ? desired : null;
-  for (const [key, object] of changed?.changed ?? desired) {
+  for (const [key, object] of suspects === null ? desired : pick(desired, suspects)) {
     const before = gone.has(key) ? undefined : present.get(key);
     if (before === undefined) changes.push([{ op: "add", object }]);
     else if (before !== object && !sameObject(before, object)) {
@@ -29,7 +31,7 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
       } else changes.push([{ op: "change", object, before }]);
     }
   }
-  for (const [key, object] of changed === null ? present : pick(present, changed.removed)) {
+  for (const [key, object] of suspects === null ? present : pick(present, suspects)) {
     if (!desired.has(key) && isMarked(object)) deletes.push({ op: "delete", object });
   }
   return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
@@ -46,11 +48,14 @@ function* pick(kernel: KernelMap, keys: Iterable<string>): Generator<[string, Ke
  * Keys of what the kernel takes away when a qdisc or class above it has to be made anew: all classes and leaves
  * of a qdisc, the leaf of a class.
  */
-function goneWithTheirParents(present: KernelMap, desired: KernelMap): ReadonlySet<string> {
+function goneWithTheirParents(
+  present: KernelMap,
+  desired: KernelMap,
+  suspects: Iterable<string> | null,
+): ReadonlySet<string> {
   const devices = new Set<string>();
   const classes = new Set<string>();
-  const changed = desired instanceof KernelDelta && desired.base === present ? desired : null;
-  for (const [key, before] of changed === null ? present : pick(present, changed.changed.keys())) {
+  for (const [key, before] of suspects === null ? present : pick(present, suspects)) {
     const object = before.kind === "htb" || before.kind === "class" ? desired.get(key) : undefined;
     if (object === undefined || sameObject(before, object) || !needsRebuild(before, object))
       continue;

@@ -2,7 +2,7 @@
 import { LAST_VNIC_MINOR } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { TeamState, VnicState, World } from "../model/world.ts";
-import { changeKernel } from "./kernel.ts";
+import { changeKernel, type TeamChange } from "./kernel.ts";
 import { assemblePlan, isManaged, judge, makingOf, planWorld, type TeamAnswer } from "./plan.ts";
 import type { Presence } from "./roster.ts";
 import { planTeam, shortOf, type TeamCase, type TeamResult } from "./team.ts";
@@ -113,13 +113,23 @@ export function planLosses(
         team: answer.team.name,
         uplink: uplink.name,
         plan: assemblePlan(world, all, new Set(), () =>
-          changeKernel(plan.kernel, answers.filter(isManaged), all.filter(isManaged)),
+          changeKernel(plan.kernel, pairTeams(answers, all)),
         ),
       });
     }
     if (usable.length > 0) for (const other of others.toSpliced(place, 1)) note(other);
   }
   return { losses, plan: assemblePlan(world, answers, short, () => plan.kernel) };
+}
+
+/** The same teams before and after a loss, whose vNICs are the same. */
+function pairTeams(before: readonly TeamAnswer[], after: readonly TeamAnswer[]): TeamChange[] {
+  return after.flatMap((now, place) => {
+    const old = before[place];
+    return isManaged(now) && old !== undefined && isManaged(old)
+      ? [{ old, now, origins: null }]
+      : [];
+  });
 }
 
 /** A team once its plan is applied; the same as applied makes of it. */

@@ -216,7 +216,7 @@ function putVnicFilters(
  * port would come back there, and the bridge would learn that the vNIC is outside. Only a qdisc in the place of
  * clsact's leaves no room for the filter.
  */
-function isGuarded(team: TeamState, { managed, uplink }: Usability): boolean {
+export function isGuarded(team: TeamState, { managed, uplink }: Usability): boolean {
   if (managed || !uplink.inBond) return false;
   return !team.conflicts.some(
     ({ device, found }) => device === uplink.name && found.startsWith("qdisc "),

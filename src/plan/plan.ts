@@ -8,19 +8,28 @@ import type { DomainAction, DomainPlan, Plan, TeamPlan, VnicPlan } from "../mode
 import { formatDuration, formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import type { Judged } from "./actions.ts";
-import { makeKernel } from "./kernel.ts";
+import { changeKernel, makeKernel, type TeamChange } from "./kernel.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import type { Member, Roster } from "./roster.ts";
 import { changeRoster } from "./roster-change.ts";
 import { readStanding } from "./standing.ts";
-import { type DueCasualty, least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
+import {
+  type DueCasualty,
+  type Earlier,
+  least,
+  planTeam,
+  type TeamCase,
+  type TeamResult,
+} from "./team.ts";
 
 /** A team's result; of one that can't be managed what is said of it. */
 export type TeamAnswer = TeamResult | TeamPlan;
 
-/** What a plan was made of, for planning its losses. */
+/** What a plan was made of, for planning its losses and the plan after it. */
 export interface Making {
   readonly answers: readonly TeamAnswer[];
+  /** Its kernel objects, if anybody has asked for them. */
+  readonly madeKernel: () => KernelMap | null;
 }
 
 /** The plans that planWorld has made; what each was made of is forgotten with it. */
@@ -36,26 +45,50 @@ export function makingOf(plan: Plan): Making | null {
  * @param before an earlier plan, of whatever world: what is the same in both is taken from it, and shared
  */
 export function planWorld(world: World, before: Plan | null = null): Plan {
-  const earlier = before === null ? [] : (makingOf(before)?.answers ?? []);
-  const answers = world.teams.map((team) => {
-    const found = earlier.find(
+  const making = before === null ? null : makingOf(before);
+  const pairs = world.teams.map((team) => {
+    const found = making?.answers.find(
       (answer) => (isManaged(answer) ? answer.team : answer).name === team.config.name,
     );
     return planAgain(world, team, found !== undefined && isManaged(found) ? found : null);
   });
-  return assemblePlan(world, answers, NOTHING_BROKEN, () => makeKernel(answers.filter(isManaged)));
+  const answers = pairs.map(({ answer }) => answer);
+  return assemblePlan(world, answers, NOTHING_BROKEN, changeOf(making, pairs));
 }
 
-function planAgain(world: World, team: TeamState, earlier: TeamResult | null): TeamAnswer {
+/** A team's answer, and what of an earlier plan it was made from. */
+interface Again {
+  readonly answer: TeamAnswer;
+  readonly earlier: Earlier | null;
+}
+
+/** How the kernel's objects are made: from those of the earlier plan, if they were made, and were of the same teams. */
+function changeOf(making: Making | null, pairs: readonly Again[]): () => KernelMap {
+  const results = pairs.map(({ answer }) => answer).filter(isManaged);
+  const base = making?.madeKernel() ?? null;
+  const changes = pairs.flatMap(({ answer, earlier }): TeamChange[] =>
+    isManaged(answer) && earlier !== null
+      ? [{ old: earlier.result, now: answer, origins: earlier.origins }]
+      : [],
+  );
+  const known = making?.answers.filter(isManaged).length;
+  if (base === null || changes.length !== results.length || changes.length !== known)
+    return () => makeKernel(results);
+  return () => changeKernel(base, changes);
+}
+
+function planAgain(world: World, team: TeamState, earlier: TeamResult | null): Again {
   const { roster, origins } = changeRoster(world, team, earlier?.asked ?? null);
-  if (earlier === null) return planTeam(caseOf(world, team, roster, null));
+  if (earlier === null)
+    return { answer: planTeam(caseOf(world, team, roster, null)), earlier: null };
   const { asked } = earlier;
   const sameFilters =
     asked.world.kernel === world.kernel && sameMacs(roster.members, asked.roster.members, origins);
   const others = sameFilters ? asked.numbering.others : null;
   // Said now, so that it needn't keep the plans that were before it.
   void earlier.vnics;
-  return planTeam(caseOf(world, team, roster, others), { result: earlier, origins });
+  const from = { result: earlier, origins };
+  return { answer: planTeam(caseOf(world, team, roster, others), from), earlier: from };
 }
 
 /** @param known minors of others, if they are known already */
@@ -144,6 +177,7 @@ export function assemblePlan(
   let domains: readonly DomainPlan[] | null = null;
   let problems: readonly Problem[] | null = null;
   let objects: KernelMap | null = null;
+  let make: (() => KernelMap) | null = kernel;
   const plan: Plan = {
     teams: answers.map((answer) => (isManaged(answer) ? answer.team : answer)),
     get vnics() {
@@ -159,8 +193,12 @@ export function assemblePlan(
     },
     // Made when first asked for: of most plans for losses only the grants are ever looked at.
     get kernel() {
-      objects ??= kernel();
-      return objects;
+      if (objects === null && make !== null) {
+        objects = make();
+        // Or every plan would keep all those before it.
+        make = null;
+      }
+      return objects as KernelMap;
     },
     get nextWakeAtMs() {
       return least(
@@ -175,7 +213,7 @@ export function assemblePlan(
       return problems;
     },
   };
-  MADE.set(plan, { answers });
+  MADE.set(plan, { answers, madeKernel: () => objects });
   return plan;
 }
 

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { diffKernel } from "../../../src/diff/diff.ts";
+import { differingKeys } from "../../../src/model/kernel-delta.ts";
 import type { Plan } from "../../../src/model/plan.ts";
-import type { DomainState, World } from "../../../src/model/world.ts";
+import type { Step } from "../../../src/model/step.ts";
+import type { DomainState, VnicState, World } from "../../../src/model/world.ts";
 import { applied, planLosses, withLoss } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { worlds } from "./arbitrary.ts";
@@ -23,6 +26,9 @@ function successions(): fc.Arbitrary<readonly [World, World]> {
     "goes",
     "wants more",
     "is copied",
+    "has another limit",
+    "has another priority",
+    "arrives",
   );
   return fc
     .tuple(worlds(), fc.array(fate, { maxLength: 20 }), fc.boolean(), fc.boolean())
@@ -45,12 +51,39 @@ function become(domain: DomainState, fate: string | undefined): DomainState[] {
           vnics: domain.vnics.map((vnic) => ({ ...vnic, demandBitsPerSecond: 777_777_777 })),
         },
       ];
+    case "has another limit":
+      return [withPolicy(domain, (policy) => ({ ...policy, bandwidth: LIMITED }))];
+    case "has another priority":
+      return [withPolicy(domain, (policy) => ({ ...policy, priority: "critical" }))];
+    // Its memory arrives, or has arrived: its filters wait for that.
+    case "arrives":
+      return [{ ...domain, phase: domain.phase === "incoming" ? "running" : "incoming" }];
     // As the daemon does at every look: another object that says the same.
     case "is copied":
       return [{ ...domain, vnics: domain.vnics.map((vnic) => ({ ...vnic })) }];
     default:
       return [domain];
   }
+}
+
+const LIMITED = {
+  reservationBitsPerSecond: 8_000_000,
+  limitBitsPerSecond: 16_000_000,
+  shares: 300,
+  burstBytes: null,
+};
+
+function withPolicy(
+  domain: DomainState,
+  change: (policy: VnicState["policy"]) => VnicState["policy"],
+): DomainState {
+  const vnics = domain.vnics.map((vnic) => ({ ...vnic, policy: change(vnic.policy) }));
+  return { ...domain, vnics };
+}
+
+/** Steps of which the order within a rank doesn't matter, comparable. */
+function sorted(steps: readonly Step[]): string[] {
+  return steps.map((step) => `${step.op} ${JSON.stringify(step.object)}`).sort();
 }
 
 describe("a plan made from an earlier one", () => {
@@ -77,6 +110,55 @@ describe("a plan made from an earlier one", () => {
       const plan: Plan = planWorld(world, earlier);
       assert.deepEqual(tell(plan), tell(planWorld(world)));
       earlier = plan;
+    }
+  });
+
+  it("has the kernel objects of the one made from nothing, as a change of the earlier one's, and so have its losses", () => {
+    let changes = 0;
+    fc.assert(
+      fc.property(successions(), ([before, after]) => {
+        const earlier = planLosses(before, planWorld(before)).plan;
+        const base = earlier.kernel;
+        const quick = planLosses(after, planWorld(after, earlier));
+        const plain = planLosses(after, planWorld(after));
+        if (differingKeys(base, quick.plan.kernel) !== null) changes += 1;
+        assert.deepEqual(tell(quick.plan), tell(plain.plan));
+        assert.equal(quick.plan.kernel.size, plain.plan.kernel.size);
+        assert.deepEqual(
+          sorted(diffKernel(base, quick.plan.kernel)),
+          sorted(diffKernel(new Map(base), plain.plan.kernel)),
+        );
+        for (const [place, { plan }] of quick.losses.entries()) {
+          const loss = plain.losses[place]?.plan.kernel ?? new Map();
+          assert.deepEqual(new Map(plan.kernel), new Map(loss));
+          assert.deepEqual(
+            sorted(diffKernel(quick.plan.kernel, plan.kernel)),
+            sorted(diffKernel(new Map(plain.plan.kernel), new Map(loss))),
+          );
+        }
+      }),
+      RUNS,
+    );
+    assert.ok(changes > 20, `only ${changes} were told as changes`);
+  });
+
+  it("goes on so from event to event, however much has changed since the first", () => {
+    let world = seededWorld(3);
+    let plan = planWorld(world);
+    for (let event = 0; event < 60; event += 1) {
+      const at = event % world.domains.length;
+      const fate = ["has another limit", "goes", "wants more", "has another priority"][event % 4];
+      const domains = world.domains.flatMap((domain, index) =>
+        index === at ? become(domain, event < 20 ? fate : "wants more") : [domain],
+      );
+      world = { ...applied(world, plan), nowMs: world.nowMs + 1, domains };
+      const next = planWorld(world, plan);
+      assert.deepEqual(new Map(next.kernel), new Map(planWorld(world).kernel));
+      assert.deepEqual(
+        sorted(diffKernel(plan.kernel, next.kernel)),
+        sorted(diffKernel(new Map(plan.kernel), new Map(next.kernel))),
+      );
+      plan = next;
     }
   });
 
