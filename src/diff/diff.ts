@@ -14,13 +14,35 @@ import type { Step } from "../model/step.ts";
 export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   // Two maps told by the same whole one are not looked through for what is the same.
   const differing = differingKeys(present, desired);
-  const gone = goneWithTheirParents(present, desired, differing);
+  const found = findDifferences(present, desired, differing, NOTHING_GONE);
+  const gone = goneWithTheirParents(present, found.changes);
   // What the kernel takes away with its parent is made anew although it is the same.
-  const suspects = gone.size === 0 ? differing : null;
+  const { changes, deletes } =
+    gone.size === 0 ? found : findDifferences(present, desired, null, gone);
+  return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
+}
+
+const NOTHING_GONE: ReadonlySet<string> = new Set();
+
+/** Steps that belong together, by what they are for. */
+interface Differences {
+  readonly changes: readonly Step[][];
+  readonly deletes: readonly Step[];
+}
+
+/**
+ * @param keys of what may differ; null: everything may
+ * @param gone keys of what stands in `present` and won't when its turn comes
+ */
+function findDifferences(
+  present: KernelMap,
+  desired: KernelMap,
+  keys: Iterable<string> | null,
+  gone: ReadonlySet<string>,
+): Differences {
   const changes: Step[][] = [];
   const deletes: Step[] = [];
-  for (const [key, object] of suspects === null ? desired : pick(desired, suspects)) {
-    const before = gone.has(key) ? undefined : present.get(key);
+  const judge = (object: KernelObject, before: KernelObject | undefined): void => {
     if (before === undefined) changes.push([{ op: "add", object }]);
     else if (before !== object && !sameObject(before, object)) {
       if (needsRebuild(before, object)) {
@@ -30,40 +52,40 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
         ]);
       } else changes.push([{ op: "change", object, before }]);
     }
+  };
+  const vanish = (object: KernelObject): void => {
+    if (isMarked(object)) deletes.push({ op: "delete", object });
+  };
+  if (keys === null) {
+    for (const [key, object] of desired)
+      judge(object, gone.has(key) ? undefined : present.get(key));
+    for (const [key, object] of present) if (!desired.has(key)) vanish(object);
+  } else {
+    for (const key of keys) {
+      const object = desired.get(key);
+      const before = present.get(key);
+      if (object !== undefined) judge(object, before);
+      else if (before !== undefined) vanish(before);
+    }
   }
-  for (const [key, object] of suspects === null ? present : pick(present, suspects)) {
-    if (!desired.has(key) && isMarked(object)) deletes.push({ op: "delete", object });
-  }
-  return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
-}
-
-function* pick(kernel: KernelMap, keys: Iterable<string>): Generator<[string, KernelObject]> {
-  for (const key of keys) {
-    const object = kernel.get(key);
-    if (object !== undefined) yield [key, object];
-  }
+  return { changes, deletes };
 }
 
 /**
  * Keys of what the kernel takes away when a qdisc or class above it has to be made anew: all classes and leaves
  * of a qdisc, the leaf of a class.
  */
-function goneWithTheirParents(
-  present: KernelMap,
-  desired: KernelMap,
-  suspects: Iterable<string> | null,
-): ReadonlySet<string> {
+function goneWithTheirParents(present: KernelMap, changes: readonly Step[][]): ReadonlySet<string> {
   const devices = new Set<string>();
   const classes = new Set<string>();
-  for (const [key, before] of suspects === null ? present : pick(present, suspects)) {
-    const object = before.kind === "htb" || before.kind === "class" ? desired.get(key) : undefined;
-    if (object === undefined || sameObject(before, object) || !needsRebuild(before, object))
-      continue;
-    if (before.kind === "htb") devices.add(before.device);
-    else if (before.kind === "class") classes.add(classOf(before));
+  for (const steps of changes) {
+    const first = steps[0];
+    if (steps.length < 2 || first === undefined) continue;
+    if (first.object.kind === "htb") devices.add(first.object.device);
+    else if (first.object.kind === "class") classes.add(classOf(first.object));
   }
+  if (devices.size + classes.size === 0) return NOTHING_GONE;
   const gone = new Set<string>();
-  if (devices.size + classes.size === 0) return gone;
   for (const [key, object] of present) {
     if (object.kind === "class" && devices.has(object.device)) gone.add(key);
     if (object.kind !== "leaf") continue;

@@ -2,7 +2,15 @@
 import { type KernelMap, type KernelObject, kernelKey } from "../model/kernel.ts";
 import { changeMap } from "../model/kernel-delta.ts";
 import { sameObject } from "../model/same-object.ts";
-import { isGuarded, makeTeamObjects, type TeamObjectsInput, WANTED } from "./objects.ts";
+import {
+  isGuarded,
+  listSpecial,
+  makeTeamObjects,
+  type Selection,
+  selectAll,
+  type TeamObjectsInput,
+  WANTED,
+} from "./objects.ts";
 import type { Member } from "./roster.ts";
 import type { TeamResult } from "./team.ts";
 
@@ -10,7 +18,7 @@ import type { TeamResult } from "./team.ts";
 export function makeKernel(results: readonly TeamResult[]): KernelMap {
   const kernel = new Map<string, KernelObject>();
   const put = (object: KernelObject) => kernel.set(kernelKey(object), object);
-  for (const { objects } of results) makeTeamObjects(objects, put, () => WANTED.all);
+  for (const { objects } of results) makeTeamObjects(objects, put, selectAll(objects));
   return kernel;
 }
 
@@ -32,26 +40,24 @@ export function changeKernel(base: KernelMap, changes: readonly TeamChange[]): K
     return makeKernel(changes.map(({ now }) => now));
   const changed = new Map<string, KernelObject>();
   const former = new Set<string>();
-  const kept = new Set<string>();
   for (const { old, now, origins } of changes) {
-    const flags = compareVnics(old, now, origins);
+    const flags = compareVnics(old.objects, now.objects, origins);
     makeTeamObjects(
       old.objects,
       (object) => former.add(kernelKey(object)),
-      (at) => flags.old?.[at] ?? 0,
+      select(flags.old, old.objects),
     );
     makeTeamObjects(
       now.objects,
       (object) => {
         const key = kernelKey(object);
         const present = base.get(key);
-        kept.add(key);
+        former.delete(key);
         if (present === undefined || !sameObject(present, object)) changed.set(key, object);
       },
-      (index) => flags.now[index] as number,
+      select(flags.now, now.objects),
     );
   }
-  for (const key of kept) former.delete(key);
   return changeMap(base, changed, former);
 }
 
@@ -75,40 +81,51 @@ function sameFrame(old: TeamObjectsInput, now: TeamObjectsInput): boolean {
   );
 }
 
-/** What is wanted of each vNIC's objects, of the old plan null for nothing. */
+/** What is wanted of each vNIC's objects; null: nothing of any. */
 interface Flags {
   readonly old: Uint8Array | null;
   readonly now: Uint8Array;
 }
 
-/** Tells what of each vNIC's objects may differ; of the old plan those of whom others have the keys, or nobody. */
-function compareVnics(old: TeamResult, now: TeamResult, origins: Int32Array | null): Flags {
-  const [was, is] = [old.objects, now.objects];
-  const flags = { old: null as Uint8Array | null, now: new Uint8Array(is.minors.length) };
-  const gone = () => {
-    flags.old ??= new Uint8Array(was.minors.length);
-    return flags.old;
+/** Those with a flag, and those whose shared actions have to be named in any case. */
+function select(flags: Uint8Array | null, objects: TeamObjectsInput): Selection {
+  const indexes = new Set(listSpecial(objects));
+  for (let index = 0; flags !== null && index < flags.length; index += 1)
+    if (flags[index] !== 0) indexes.add(index);
+  return { indexes, wantedOf: (index) => flags?.[index] ?? WANTED.nothing };
+}
+
+/** Tells what of each vNIC's objects may differ; of the old plan those that others, or none, have the keys of now. */
+function compareVnics(
+  was: TeamObjectsInput,
+  is: TeamObjectsInput,
+  origins: Int32Array | null,
+): Flags {
+  const now = new Uint8Array(is.minors.length);
+  let old: Uint8Array | null = null;
+  const goes = (at: number): void => {
+    old ??= new Uint8Array(was.minors.length);
+    old[at] = WANTED.all;
   };
   if (origins !== null) {
-    const { members } = was.roster;
     const stays = new Uint8Array(was.minors.length);
     for (let index = 0; index < origins.length; index += 1) {
       const at = origins[index] as number;
       if (at >= 0) stays[at] = 1;
       else {
-        flags.now[index] = WANTED.all;
+        now[index] = WANTED.all;
         // Of as many vNICs as before, one that merely wants something else stands in its own place.
-        if (sameKeys(members[index], is.roster.members[index])) stays[index] = 1;
+        if (sameKeys(was.roster.members[index], is.roster.members[index])) stays[index] = 1;
       }
     }
-    for (let at = 0; at < stays.length; at += 1) if (stays[at] === 0) gone()[at] = WANTED.all;
+    for (let at = 0; at < stays.length; at += 1) if (stays[at] === 0) goes(at);
   }
   const compare = (a: Column | null, b: Column | null, wanted: number): void => {
     if (a === b && origins === null) return;
-    for (let index = 0; index < flags.now.length; index += 1) {
+    for (let index = 0; index < now.length; index += 1) {
       const at = origins === null ? index : (origins[index] as number);
-      if (at >= 0 && (a?.[at] ?? 0) !== (b?.[index] ?? 0))
-        flags.now[index] = (flags.now[index] as number) | wanted;
+      if (at >= 0 && (a === null ? 0 : a[at]) !== (b === null ? 0 : b[index]))
+        now[index] = (now[index] as number) | wanted;
     }
   };
   for (const [place, { rates }] of is.grants.entries())
@@ -118,18 +135,18 @@ function compareVnics(old: TeamResult, now: TeamResult, origins: Int32Array | nu
   compare(was.placement.homes, is.placement.homes, WANTED.all);
   compare(was.placement.vias, is.placement.vias, WANTED.filter);
   compare(was.handles, is.handles, WANTED.all);
-  for (let index = 0; index < flags.now.length; index += 1) {
+  for (let index = 0; index < now.length; index += 1) {
     const at = origins === null ? index : (origins[index] as number);
     // Who isn't at home has an action of its own unless the fallback carries it, and that may have moved; and what
     // is discarded while displaced isn't while it merely waits to go home.
     if (!isHome(is, index) || (at >= 0 && !isHome(was, at)))
-      flags.now[index] = (flags.now[index] as number) | WANTED.filter | discards(is, index);
+      now[index] = (now[index] as number) | WANTED.filter | discards(is, index);
     const before = at >= 0 ? at : index;
     if (was.minors[before] === is.minors[index]) continue;
-    flags.now[index] = WANTED.all;
-    if (before < was.minors.length) gone()[before] = WANTED.all;
+    now[index] = WANTED.all;
+    if (before < was.minors.length) goes(before);
   }
-  return flags;
+  return { old, now };
 }
 
 function isHome({ placement }: TeamObjectsInput, index: number): boolean {

@@ -59,11 +59,20 @@ export const WANTED = {
   all: 7,
 } as const;
 
-/** Makes a team's objects, and hands each to `put`; one of them may come several times. */
+/** Some vNICs, and what is wanted of the objects of each. */
+export interface Selection {
+  readonly indexes: Iterable<number>;
+  readonly wantedOf: (index: number) => number;
+}
+
+/**
+ * Makes the objects of a team's uplinks and of the vNICs that are selected, and hands each to `put`; one of them may
+ * come several times.
+ */
 export function makeTeamObjects(
   input: TeamObjectsInput,
   put: (object: KernelObject) => void,
-  wantedOf: (index: number) => number,
+  { indexes, wantedOf }: Selection,
 ): void {
   const { team, uplinks, roster } = input;
   const { bond } = team;
@@ -92,23 +101,34 @@ export function makeTeamObjects(
     const queueId = entry.usable || fallbackQueue === 0 ? home : fallbackQueue;
     put({ kind: "uplink-action", index: actionIndex(bond.ifindex, home, home), queueId });
   }
-  roster.members.forEach((member, index) => {
-    const minor = input.minors[index] as number;
-    if (minor === 0) return;
+  for (const index of indexes) {
+    const member = roster.members[index];
+    const minor = input.minors[index] ?? 0;
+    if (member === undefined || minor === 0) continue;
     const wanted = wantedOf(index);
     if ((wanted & WANTED.classes) !== 0) putClasses(put, input, member, index, minor);
-    if (wanted <= WANTED.classes && isPlain(input, index)) return;
     // While its memory still arrives, the guest runs elsewhere: its frames come from outside.
-    if (member.domain.phase === "incoming") return;
+    if (member.domain.phase === "incoming") continue;
     putVnicFilters(put, input, member, index, minor, wanted);
-  });
+  }
 }
 
-/** Whether a vNIC uses nothing but its home's own shared action. */
-function isPlain(input: TeamObjectsInput, index: number): boolean {
-  const home = input.placement.homes[index] as number;
-  if (home !== input.placement.vias[index]) return false;
-  return queueOf(input, input.uplinks[home]?.uplink.name ?? null) !== 0;
+/** All of a team's vNICs, with all their objects. */
+export function selectAll({ minors }: TeamObjectsInput): Selection {
+  return { indexes: minors.keys(), wantedOf: () => WANTED.all };
+}
+
+/** Those that may use another shared action than their home's own. */
+export function listSpecial(input: TeamObjectsInput): number[] {
+  const { homes, vias } = input.placement;
+  const queues = input.uplinks.map(({ uplink }) => queueOf(input, uplink.name));
+  const plain = queues.every((queue) => queue !== 0);
+  const special: number[] = [];
+  for (let index = 0; index < homes.length; index += 1) {
+    const home = homes[index] as number;
+    if (home !== vias[index] || (!plain && (queues[home] ?? 0) === 0)) special.push(index);
+  }
+  return special;
 }
 
 function queueOf(input: TeamObjectsInput, uplink: string | null): number {
