@@ -89,10 +89,15 @@ interface Flags {
 
 /** Those with a flag, and those whose shared actions have to be named in any case. */
 function select(flags: Uint8Array | null, objects: TeamObjectsInput): Selection {
-  const indexes = new Set(listSpecial(objects));
-  for (let index = 0; flags !== null && index < flags.length; index += 1)
-    if (flags[index] !== 0) indexes.add(index);
-  return { indexes, wantedOf: (index) => flags?.[index] ?? WANTED.nothing };
+  const special = listSpecial(objects);
+  const wantedOf = (index: number) => flags?.[index] ?? WANTED.nothing;
+  if (flags === null) return { indexes: special, wantedOf };
+  const chosen = flags.slice();
+  for (const index of special) chosen[index] = 1;
+  const indexes: number[] = [];
+  for (let index = 0; index < chosen.length; index += 1)
+    if (chosen[index] !== 0) indexes.push(index);
+  return { indexes, wantedOf };
 }
 
 /** Tells what of each vNIC's objects may differ; of the old plan those that others, or none, have the keys of now. */

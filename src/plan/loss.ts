@@ -2,6 +2,7 @@
 import { LAST_VNIC_MINOR } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { TeamState, VnicState, World } from "../model/world.ts";
+import { settlePlacement } from "./after-loss.ts";
 import { changeKernel, type TeamChange } from "./kernel.ts";
 import { assemblePlan, isManaged, judge, makingOf, planWorld, type TeamAnswer } from "./plan.ts";
 import type { Presence } from "./roster.ts";
@@ -144,6 +145,7 @@ function settleCase(result: TeamResult): TeamCase {
   return {
     ...asked,
     presence,
+    settlement: settlePlacement(asked.roster, presence, uplinks, result.placement),
     team: {
       ...asked.team,
       bond: bond === null || moveActiveTo === null ? bond : { ...bond, activePort: moveActiveTo },

@@ -41,13 +41,18 @@ const FITS = 0;
 const THERE_ALREADY = 3;
 const FIRST = 6;
 const ONLY = 7;
-const STAYS = 8;
+export const STAYS = 8;
 const NONE = 9;
 const HELD = 10;
 const DISPLACED = 16;
 
+/** The reason of one that another uplink carries than its home. */
+export function wasDisplaced(reason: number): number {
+  return reason + DISPLACED;
+}
+
 /** What is on the uplinks while placing. */
-interface Slots {
+export interface Slots {
   readonly entries: readonly Usability[];
   readonly usable: readonly number[];
   /** Of what has been put there so far, the host included. */
@@ -142,7 +147,7 @@ export function placeMembers(
     const chosen = choose(roster, slots, index, senders[index] as number);
     placement.homes[index] = homes[index] as number;
     placement.vias[index] = chosen;
-    placement.reasons[index] = slots.reason + DISPLACED;
+    placement.reasons[index] = wasDisplaced(slots.reason);
     if (chosen >= 0) occupy(roster, slots, index, chosen);
   }
   return placement;
@@ -174,7 +179,7 @@ function tell(home: Usability | undefined, via: string | undefined, reason: numb
   return [lost, via === undefined ? why : `carried by ${via}: ${why}`];
 }
 
-function makeSlots(roster: Roster, context: PlacementContext): Slots {
+export function makeSlots(roster: Roster, context: PlacementContext): Slots {
   const { uplinks } = context;
   const count = uplinks.length;
   return {
@@ -192,7 +197,7 @@ function makeSlots(roster: Roster, context: PlacementContext): Slots {
 }
 
 /** Whether a vNIC's domain, or what its policy wants to be apart from, makes a difference to others. */
-function isNamed(roster: Roster, index: number): boolean {
+export function isNamed(roster: Roster, index: number): boolean {
   return (roster.names[index] as number) >= 0 || (roster.wishes[index] as number) >= 2;
 }
 
@@ -213,10 +218,19 @@ function staysThere(roster: Roster, slots: Slots, index: number, present: number
   return true;
 }
 
-function occupy(roster: Roster, slots: Slots, index: number, at: number): void {
+/** Puts a vNIC on an uplink. @param counts whether it adds to what is reserved and loaded there, or did before */
+export function occupy(
+  roster: Roster,
+  slots: Slots,
+  index: number,
+  at: number,
+  counts = true,
+): void {
   const { reserved, loads, entries, domains, avoided } = slots;
-  reserved[at] = (reserved[at] as number) + (roster.reservations[index] as number);
-  loads[at] = (loads[at] as number) + (roster.loads[index] as number);
+  if (counts) {
+    reserved[at] = (reserved[at] as number) + (roster.reservations[index] as number);
+    loads[at] = (loads[at] as number) + (roster.loads[index] as number);
+  }
   if (roster.nameCount === 0 || !isNamed(roster, index)) return;
   const name = roster.names[index] as number;
   if (name >= 0) domains[name * entries.length + at] = 1;
@@ -228,7 +242,7 @@ function occupy(roster: Roster, slots: Slots, index: number, at: number): void {
  * @param present where it is, or -1
  * @returns the uplink's place, or -1 where none is usable
  */
-function choose(roster: Roster, slots: Slots, index: number, present: number): number {
+export function choose(roster: Roster, slots: Slots, index: number, present: number): number {
   const { usable, left, reserved, capacities } = slots;
   if (usable.length <= 1) {
     slots.reason = usable.length === 0 ? NONE : ONLY;

@@ -191,7 +191,8 @@ function loadOf(vnic: VnicState): number {
     vnic.latchedDemandBitsPerSecond ??
     vnic.demandBitsPerSecond ??
     Math.max(UNKNOWN_LOAD_BITS_PER_SECOND, reservationBitsPerSecond);
-  return limitBitsPerSecond === null ? demand : Math.min(demand, limitBitsPerSecond);
+  // Whole bits: sums of them are the same in whatever order they are added.
+  return Math.round(limitBitsPerSecond === null ? demand : Math.min(demand, limitBitsPerSecond));
 }
 
 const RANKS = [0, 1, 2, 3] as const;

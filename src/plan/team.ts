@@ -3,6 +3,7 @@
 import type { TeamPlan, VnicPlan } from "../model/plan.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
+import { placeAfterLoss, type Settlement } from "./after-loss.ts";
 import { wantOf } from "./demand.ts";
 import { expectRates } from "./expect.ts";
 import { ceilingOf, grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
@@ -24,6 +25,8 @@ export interface TeamCase {
   readonly presence: Presence;
   readonly judged: Judged;
   readonly numbering: Numbering;
+  /** Of a loss: what was settled before it. */
+  readonly settlement?: Settlement | null;
 }
 
 /** An earlier plan of the team, and the place of each vNIC in its roster; -1 for what is new or has changed. */
@@ -68,12 +71,14 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   if (bond === null || refusal !== null) return refused(team, uplinks, refusal ?? "no such bond");
   const fallback = fallbackOf(team, uplinks);
   const activeMoves = activeMustMove(team, uplinks);
-  const placement = placeMembers(roster, presence, {
+  const context = {
     uplinks,
     activePort: activePortOf(team, uplinks),
     hostBitsPerSecond: team.config.host.reservationBitsPerSecond,
     nowMs: world.nowMs,
-  });
+  };
+  const quick = asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
+  const placement = quick ?? placeMembers(roster, presence, context);
   const load = loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
