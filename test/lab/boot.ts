@@ -47,6 +47,8 @@ export interface Lab {
   readonly systemd?: boolean;
   /** Gives the command this terminal, by the serial console, instead of the two streams. */
   readonly terminal?: boolean;
+  /** No time that is judged depends on having the machine alone: others of this kind may run beside it. */
+  readonly shared?: boolean;
   readonly stdout?: (data: Buffer) => void;
   readonly stderr?: (data: Buffer) => void;
 }
@@ -83,7 +85,7 @@ export async function bootLab(lab: Lab): Promise<Outcome> {
     const ports = new Ports(folder, lab);
     await ports.listen();
     // A shell is idle most of the time, and may stay open all day.
-    const endTurn = lab.terminal === true ? () => undefined : await takeTurn();
+    const endTurn = lab.terminal === true ? () => undefined : await takeTurn(lab.shared === true);
     try {
       return await runQemu(lab, qemuArguments(lab, folder, acceleratorArguments(accelerator)), {
         folder,

@@ -1,38 +1,20 @@
 /**
  * The lab's tests, from outside: boots one lab for each kernel and stage, runs the stage's test files in it, and
- * counts what every declared test reported.
+ * counts what every declared test reported. Stages whose tests judge times come first, one lab at a time; of the others two run
+ * beside each other, their lines marked with stage and kernel.
  *
  *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME|all] [--grep PATTERN] [--long] [--sabotage NAME]
  *
  * Exit 0: every test passed. 1: one failed, was skipped, or never reported. 75: no test failed but the lab broke.
  */
-import { globSync, mkdtempSync, rmSync } from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import { parseArgs } from "node:util";
-import { bootLab, brokenExitCode, type Kernel, kernels, reportBroken } from "./boot.ts";
-import { bundleForLab } from "./bundle.ts";
-import { repository } from "./cache.ts";
-import { readReport, type TestResult } from "./report.ts";
+import { brokenExitCode, type Kernel, kernels } from "./boot.ts";
+import type { TestResult } from "./report.ts";
+import { runStage, type StageOutcome } from "./stage-run.ts";
+import { type Stage, stageFiles, stages } from "./stages.ts";
 
-/** In running order. The kernel's version matters to some; libvirt's and our own processes don't see it. */
-const stages = {
-  shaping: kernels,
-  loss: kernels,
-  libvirt: ["6.1"],
-  faults: ["6.1"],
-  package: ["6.1"],
-} as const satisfies Readonly<Record<string, readonly Kernel[]>>;
-type Stage = keyof typeof stages;
-const stageNames = Object.keys(stages) as readonly Stage[];
-
-/** How often what found the lab at fault is tried again. */
-const MORE_TRIES = 3;
-/** Exit codes from here on are a shell's for a program that a signal ended. */
-const SIGNALLED = 128;
-/** A stage that takes longer hangs: a tenth of it is usual. */
-const stageLimitSeconds = 1800;
-const longStageLimitSeconds = 4 * 3600;
+/** A lab under TCG keeps about one processor busy, and test machines have two. */
+const LABS_AT_ONCE = 2;
 
 interface Choice {
   readonly kernels: readonly Kernel[];
@@ -52,44 +34,60 @@ interface LabRun {
 async function main(): Promise<number> {
   const choice = parseChoice();
   if (choice === undefined) return 2;
-  const results: TestResult[] = [];
-  const secondTries: string[] = [];
-  // The lab that runs ends by itself; nothing else is to begin.
+  // The labs that run end by themselves; nothing else is to begin.
   let interrupted = false;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
       interrupted = true;
     });
   }
-  let brokenLabs = 0;
-  for (const labRun of plannedRuns(choice)) {
-    if (interrupted) break;
-    const files = stageFiles(labRun.stage, choice.long);
-    const first = await runStage(labRun, files, choice.grep, choice);
-    let verdicts = first.results;
-    // Times under TCG are those of a machine that others use, too: what fails is tried once more on a fresh boot,
-    // what has no verdict up to three times. All tries are in the log, and who needed more than one is named at the end.
-    let broken = first.broken;
-    const tries = choice.sabotage === undefined ? MORE_TRIES : 0;
-    for (let count = 0; count < tries && !interrupted; count += 1) {
-      const open = verdicts.filter(
-        ({ verdict }) =>
-          verdict === "fault" || verdict === "silent" || (verdict === "failed" && count === 0),
-      );
-      if (open.length === 0 && !(broken && verdicts.length === 0)) break;
-      process.stdout.write(`  once more, ${open.length} tests\n`);
-      const grep = open.length === 0 ? choice.grep : exactly(open.map(({ test }) => test));
-      const next = await runStage(labRun, files, grep, choice);
-      broken = next.broken;
-      verdicts = [...verdicts.filter((result) => !next.names.has(result.test)), ...next.results];
-      const mended = next.results.filter(({ verdict }) => verdict === "passed");
-      for (const { test } of mended) secondTries.push(`${test} (kernel ${labRun.kernel})`);
-    }
-    if (broken) brokenLabs += 1;
-    results.push(...verdicts);
+  const outcomes: StageOutcome[] = [];
+  const start = async ({ kernel, stage }: LabRun, show: (text: string) => void) => {
+    if (interrupted) return;
+    const { grep, long, sabotage } = choice;
+    const run = { kernel, stage, grep, long, sabotage, show, interrupted: () => interrupted };
+    outcomes.push(await runStage(run));
+  };
+  const runs = plannedRuns(choice);
+  for (const run of runs.filter(({ stage }) => stage.timed)) {
+    await start(run, (text) => process.stdout.write(text));
   }
-  for (const test of secondTries) process.stdout.write(`needed another try: ${test}\n`);
-  return summarize(results, brokenLabs);
+  const waiting = runs.filter(({ stage }) => !stage.timed);
+  const startNext = async (): Promise<void> => {
+    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) {
+      const lines = new MarkedLines(`${run.stage.name} ${run.kernel}`);
+      await start(run, (text) => lines.show(text));
+      lines.end();
+    }
+  };
+  await Promise.all(Array.from({ length: LABS_AT_ONCE }, startNext));
+  for (const { secondTries } of outcomes) {
+    for (const test of secondTries) process.stdout.write(`needed another try: ${test}\n`);
+  }
+  return summarize(
+    outcomes.flatMap(({ results }) => results),
+    outcomes.filter(({ broken }) => broken).length,
+  );
+}
+
+/** Shows whole lines only, each with whose it is, so that those of two labs can be told apart. */
+class MarkedLines {
+  readonly #mark: string;
+  #rest = "";
+
+  constructor(mark: string) {
+    this.#mark = mark;
+  }
+
+  show(text: string): void {
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) process.stdout.write(`${this.#mark.padEnd(12)} ${line}\n`);
+  }
+
+  end(): void {
+    if (this.#rest !== "") this.show("\n");
+  }
 }
 
 function parseChoice(): Choice | undefined {
@@ -103,10 +101,11 @@ function parseChoice(): Choice | undefined {
     },
   });
   const chosenKernels = kernels.filter((name) => values.kernel === "all" || values.kernel === name);
-  const chosenStages = stageNames.filter((name) => values.stage === "all" || values.stage === name);
+  const chosenStages = stages.filter(({ name }) => values.stage === "all" || values.stage === name);
   if (chosenKernels.length === 0 || chosenStages.length === 0) {
+    const names = stages.map(({ name }) => name).join(", ");
     process.stderr.write(
-      `--kernel is all or one of ${kernels.join(", ")}; --stage is all or one of ${stageNames.join(", ")}\n`,
+      `--kernel is all or one of ${kernels.join(", ")}; --stage is all or one of ${names}\n`,
     );
     return undefined;
   }
@@ -125,75 +124,9 @@ function plannedRuns(choice: Choice): readonly LabRun[] {
   const due = choice.stages.filter((stage) => stageFiles(stage, choice.long).length > 0);
   return due.flatMap((stage) =>
     choice.kernels
-      .filter((kernel) => choice.kernelNamed || stages[stage].some((name) => name === kernel))
+      .filter((kernel) => choice.kernelNamed || stage.kernels.includes(kernel))
       .map((kernel) => ({ kernel, stage })),
   );
-}
-
-/** Files named NAME.long.test.ts take long and run only when asked for. */
-function stageFiles(stage: Stage, long: boolean): readonly string[] {
-  return globSync(`test/lab/stages/${stage}/**/*.test.ts`, { cwd: repository })
-    .filter((file) => long || !file.endsWith(".long.test.ts"))
-    .sort();
-}
-
-interface StageOutcome {
-  readonly results: readonly TestResult[];
-  readonly names: ReadonlySet<string>;
-  readonly broken: boolean;
-}
-
-async function runStage(
-  { kernel, stage }: LabRun,
-  files: readonly string[],
-  grep: string,
-  choice: Choice,
-): Promise<StageOutcome> {
-  process.stdout.write(`stage ${stage}, kernel ${kernel}\n`);
-  const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-results-"));
-  const bundle = await bundleForLab(["test/lab/inside.ts", ...files]);
-  const [inside = "", ...tests] = bundle.programs;
-  try {
-    const startMs = performance.now();
-    const outcome = await bootLab({
-      kernel,
-      command: ["node", "--enable-source-maps", inside, "/lab/results/report", grep, ...tests],
-      environment: choice.sabotage === undefined ? {} : { UPLINKD_SABOTAGE: choice.sabotage },
-      results: folder,
-      // An installed daemon is systemd's.
-      systemd: stage === "package",
-      limitSeconds: choice.long ? longStageLimitSeconds : stageLimitSeconds,
-    });
-    const read = readReport(path.join(folder, "report"));
-    if (outcome.kind === "broken") reportBroken(outcome);
-    const crashed = outcome.kind === "ended" && outcome.exitCode >= SIGNALLED;
-    if (crashed) process.stdout.write(`  the tests' process crashed (exit ${outcome.exitCode})\n`);
-    const broken = outcome.kind === "broken" || crashed;
-    const seconds = Math.round((performance.now() - startMs) / 1000);
-    process.stdout.write(`  ${read.length} tests in ${seconds} s, boot and all\n`);
-    // A file that does not load, or declares nothing, must not look like a stage that passed.
-    const loaded = broken || outcome.exitCode === 0 || read.length > 0;
-    const results = loaded
-      ? read
-      : [failure(`stage ${stage}, kernel ${kernel}`, "its files do not load")];
-    return {
-      results,
-      names: new Set(results.map(({ test }) => test)),
-      broken,
-    };
-  } finally {
-    bundle.remove();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function failure(test: string, why: string): TestResult {
-  return { test, verdict: "failed", seconds: 0, why };
-}
-
-/** A pattern for exactly these full titles. */
-function exactly(titles: readonly string[]): string {
-  return `^(${titles.map((title) => title.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})$`;
 }
 
 function summarize(results: readonly TestResult[], brokenLabs: number): number {
