@@ -8,7 +8,7 @@ import { type Guest, startGuest } from "../../test/lab/guests.ts";
 import { activePort, buildHost, setActivePort, uplinkNames } from "../../test/lab/host.ts";
 import { measurePulls, type PullsShape } from "../../test/lab/loss.ts";
 import type { End } from "../../test/lab/meter.ts";
-import { allAtHome, quickConfig } from "../../test/lab/stages/loss/reached.ts";
+import { allAtHome, quickConfig } from "../../test/lab/reached.ts";
 import { addStandin } from "../../test/lab/standin.ts";
 import { outside } from "../../test/lab/switch.ts";
 import { atMost, type Benchmark, type Goal, median, type Result, resultOf } from "../result.ts";

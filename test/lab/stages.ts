@@ -17,6 +17,8 @@ export interface Stage {
 export const stages: readonly Stage[] = [
   { name: "shaping", kernels, timed: true },
   { name: "loss", kernels, timed: true },
+  { name: "kernel", kernels, timed: false },
+  { name: "reach", kernels, timed: false },
   { name: "libvirt", kernels: ["6.1"], timed: false },
   { name: "faults", kernels: ["6.1"], timed: false },
   { name: "package", kernels: ["6.1"], timed: false, systemd: true },

@@ -1,7 +1,7 @@
 /**
  * A model of the kernel as far as uplinkd can see it: what each step does and when it is refused. It speaks in the
  * objects of src/model/kernel.ts; the lab compares it with a real kernel, step for step
- * (test/lab/stages/shaping/model.test.ts).
+ * (test/lab/stages/kernel/model.test.ts).
  */
 import type { KernelSnapshot, TeamDevices } from "../../src/daemon/ports.ts";
 import { NetlinkError } from "../../src/model/errors.ts";

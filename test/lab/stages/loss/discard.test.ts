@@ -5,10 +5,10 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { buildHost, readClassCounts, setActivePort } from "../../host.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, quickConfig } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { outside } from "../../switch.ts";
 import { Flood, measureClassRates, Sink } from "../../traffic.ts";
-import { allAtHome, quickConfig } from "./reached.ts";
 
 const HIGH_WANTS = 8e6;
 const LOW_WANTS = 4e6;

@@ -6,9 +6,9 @@ import { startGuest, whereIs } from "../../guests.ts";
 import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
 import { Conversation } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, HOLD_DOWN_MS, quickConfig } from "../../reached.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
-import { allAtHome, HOLD_DOWN_MS, quickConfig } from "./reached.ts";
 
 const annotation = (uplink: string, mbit: number) =>
   `<uplink:bandwidth reservation="${mbit}mbit"/><uplink:placement prefer="${uplink}"/>`;

@@ -8,11 +8,11 @@ import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, buildHost, setActivePort } from "../../host.ts";
 import { median } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, quickConfig } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { outside } from "../../switch.ts";
 import { Flood, measureClassRates, Sink } from "../../traffic.ts";
 import { until } from "../../wait.ts";
-import { allAtHome, quickConfig } from "./reached.ts";
 
 const LINE = 20e6;
 /** Both and the host's 1 Mbit/s fit on one line: N-1 holds. */

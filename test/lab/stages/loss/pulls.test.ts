@@ -6,11 +6,11 @@ import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
 import { measurePulls, median, type PullsReport, type PullsShape } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, quickConfig } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin, ping } from "../../standin.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
-import { allAtHome, quickConfig } from "./reached.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const PINGS = 20;

@@ -3,11 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { LabFault } from "../../fault.ts";
-import { buildHost } from "../../host.ts";
-import { pull } from "../../qmp.ts";
-import { addStandin } from "../../standin.ts";
-import { outside } from "../../switch.ts";
-import { Flood, measureClassRates, Sink, turnOffSegmentation } from "../../traffic.ts";
 import {
   type Frame,
   frameConfig,
@@ -15,7 +10,12 @@ import {
   readPins,
   simulated,
   teamIs,
-} from "./generated.ts";
+} from "../../generated.ts";
+import { buildHost } from "../../host.ts";
+import { pull } from "../../qmp.ts";
+import { addStandin } from "../../standin.ts";
+import { outside } from "../../switch.ts";
+import { Flood, measureClassRates, Sink, turnOffSegmentation } from "../../traffic.ts";
 
 /** Slow, so that four guests that send more than the line takes don't cost the lab its processors. */
 const FRAME: Frame = { speeds: [10, 8], host: 0 };

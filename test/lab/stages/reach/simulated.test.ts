@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { resetToBare } from "../../bare.ts";
 import { callHook, type Daemon, startDaemon, stopDomains } from "../../daemon.ts";
-import { buildHost } from "../../host.ts";
-import { plug, pull } from "../../qmp.ts";
-import { until } from "../../wait.ts";
 import {
   expectHeld,
   type Frame,
@@ -15,7 +12,10 @@ import {
   readPins,
   simulated,
   teamIs,
-} from "./generated.ts";
+} from "../../generated.ts";
+import { buildHost } from "../../host.ts";
+import { plug, pull } from "../../qmp.ts";
+import { until } from "../../wait.ts";
 
 const FRAMES: readonly Frame[] = [
   { speeds: [40, 40], host: 1 },

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { run } from "../../command.ts";
-import type { Daemon } from "../../daemon.ts";
-import { type Guest, labConfig, whereIs } from "../../guests.ts";
-import { hostAddress, hostAddress6 } from "../../host.ts";
-import { forgetNeighbours, switchNamespace } from "../../switch.ts";
-import { until } from "../../wait.ts";
+import { run } from "./command.ts";
+import type { Daemon } from "./daemon.ts";
+import { type Guest, labConfig, whereIs } from "./guests.ts";
+import { hostAddress, hostAddress6 } from "./host.ts";
+import { forgetNeighbours, switchNamespace } from "./switch.ts";
+import { until } from "./wait.ts";
 
 /** Short, so that a test needn't wait long for guests to go home; still longer than bonding's miimon. */
 export const HOLD_DOWN_MS = 1000;

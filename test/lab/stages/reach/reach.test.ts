@@ -5,6 +5,13 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, attribute, buildHost, hostAddress, setActivePort } from "../../host.ts";
 import { plug, pull } from "../../qmp.ts";
+import {
+  allAtHome,
+  askFromOutside,
+  assertAllAnswered,
+  quickConfig,
+  solicitedNodeGroup,
+} from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { ping } from "../../standin.ts";
 import {
@@ -17,13 +24,6 @@ import {
 } from "../../switch.ts";
 import { Watch } from "../../traffic.ts";
 import { until } from "../../wait.ts";
-import {
-  allAtHome,
-  askFromOutside,
-  assertAllAnswered,
-  quickConfig,
-  solicitedNodeGroup,
-} from "./reached.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 

@@ -6,6 +6,7 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { buildHost, readClassCounts, setActivePort } from "../../host.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, quickConfig } from "../../reached.ts";
 import { ping } from "../../standin.ts";
 import {
   countAnnouncements,
@@ -18,7 +19,6 @@ import {
 } from "../../switch.ts";
 import { Flood, Sink } from "../../traffic.ts";
 import { until } from "../../wait.ts";
-import { allAtHome, quickConfig } from "./reached.ts";
 
 /** The switch's memory; on a real one 300 s, and nothing else ends the silence without announcements. */
 const MEMORY_MS = 10_000;

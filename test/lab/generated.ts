@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SimulationDocument } from "../../../../src/model/simulation.ts";
-import { simulateLoss } from "../../../../src/plan/simulate.ts";
-import { parseScenario } from "../../../../src/policy/scenario.ts";
-import { readJson } from "../../command.ts";
-import type { Daemon, DomainShape } from "../../daemon.ts";
-import { activePort, readClassCounts } from "../../host.ts";
-import { until } from "../../wait.ts";
+import type { SimulationDocument } from "../../src/model/simulation.ts";
+import { simulateLoss } from "../../src/plan/simulate.ts";
+import { parseScenario } from "../../src/policy/scenario.ts";
+import { readJson } from "./command.ts";
+import type { Daemon, DomainShape } from "./daemon.ts";
+import { activePort, readClassCounts } from "./host.ts";
+import { until } from "./wait.ts";
 
 /** What a generated guest was promised; rates in Mbit/s. */
 export interface GeneratedGuest {
