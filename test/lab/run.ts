@@ -3,7 +3,7 @@
  * counts what every declared test reported. Stages whose tests judge times come first, one lab at a time; of the others two run
  * beside each other, their lines marked with stage and kernel.
  *
- *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME|all] [--grep PATTERN] [--long] [--sabotage NAME]
+ *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME[,NAME...]|all] [--grep PATTERN] [--long] [--sabotage NAME]
  *
  * Exit 0: every test passed. 1: one failed, was skipped, or never reported. 75: no test failed but the lab broke.
  */
@@ -101,11 +101,12 @@ function parseChoice(): Choice | undefined {
     },
   });
   const chosenKernels = kernels.filter((name) => values.kernel === "all" || values.kernel === name);
-  const chosenStages = stages.filter(({ name }) => values.stage === "all" || values.stage === name);
-  if (chosenKernels.length === 0 || chosenStages.length === 0) {
+  const wanted = values.stage === "all" ? stages.map(({ name }) => name) : values.stage.split(",");
+  const chosenStages = stages.filter(({ name }) => wanted.includes(name));
+  if (chosenKernels.length === 0 || chosenStages.length < wanted.length) {
     const names = stages.map(({ name }) => name).join(", ");
     process.stderr.write(
-      `--kernel is all or one of ${kernels.join(", ")}; --stage is all or one of ${names}\n`,
+      `--kernel is all or one of ${kernels.join(", ")}; --stage is all or some of ${names}\n`,
     );
     return undefined;
   }
