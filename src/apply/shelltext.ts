@@ -183,7 +183,7 @@ function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[]
     case "catch-all":
       return [
         replace(
-          `matchall skip_hw action skbedit queue_mapping 0 priority ${handleText(object.minor)} continue`,
+          `matchall skip_hw action skbedit queue_mapping ${object.queueId} priority ${handleText(object.minor)} continue`,
         ),
       ];
     case "vnic":

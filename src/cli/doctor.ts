@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { PolicyErrors } from "../model/errors.ts";
 import type { Status } from "../model/status.ts";
+import { SHAPED_MODES } from "../plan/steering.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { type CommandContext, command } from "./command.ts";
 import { Failure } from "./failure.ts";
@@ -112,15 +113,23 @@ function checkBonds({ bonds }: HostFacts, config: Diagnosis["config"]): Finding[
       team.uplinks.flatMap((uplink) => (uplink.speedBitsPerSecond === null ? [] : [uplink.name])),
     ),
   );
-  return [...missing, ...bonds.flatMap((bond) => checkBond(bond, stated))];
+  const configured = new Set(named.map((team) => team.bond));
+  return [...missing, ...bonds.flatMap((bond) => checkBond(bond, stated, configured))];
 }
 
-function checkBond(bond: BondFacts, stated: ReadonlySet<string>): Finding[] {
+function checkBond(
+  bond: BondFacts,
+  stated: ReadonlySet<string>,
+  configured: ReadonlySet<string>,
+): Finding[] {
   const { name, master } = bond;
   const found: Finding[] = [];
-  if (bond.mode !== "active-backup") {
-    const remedy = "uplinkd shapes active-backup only; other modes are left alone";
+  if (!SHAPED_MODES.some((mode) => mode === bond.mode)) {
+    const remedy = `uplinkd shapes ${SHAPED_MODES.join(", ")}; other modes are left alone`;
     found.push(warning("bond", name, `is in mode ${bond.mode}`, remedy));
+  } else if (bond.mode !== "active-backup" && !configured.has(name)) {
+    const message = `is in mode ${bond.mode}, which is taken only where it is named`;
+    found.push(warning("bond", name, message, `teams: [{bond: ${name}}] in uplinkd.yaml`));
   }
   if (bond.miimonMs === 0) {
     const remedy = `ip link set ${name} type bond miimon 100, and in the network's configuration`;

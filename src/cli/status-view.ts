@@ -68,7 +68,9 @@ const CONDITION_COLOURS: Readonly<Record<TeamStatus["condition"], Colour>> = {
 function teamLines(team: TeamStatus, layout: Layout): string[] {
   const condition = layout.paint(CONDITION_COLOURS[team.condition], team.condition);
   const bond = team.name === team.bond ? "" : ` on ${team.bond}`;
-  const active = team.activePort === null ? "no active port" : `active port ${team.activePort}`;
+  // In other modes no port is the active one, nor is that worth a word.
+  const none = team.mode === "active-backup" ? ", no active port" : "";
+  const active = team.activePort === null ? none : `, active port ${team.activePort}`;
   const rows = team.uplinks.map((uplink): (Cell | string)[] => [
     uplink.name,
     uplink.usable ? { text: "usable", colour: "green" } : writeUnusable(uplink),
@@ -94,7 +96,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
   );
   const reasons = [...team.reasons, ...untold.map((uplink) => `${uplink.name}: ${uplink.reason}`)];
   return [
-    `team ${printable(team.name)}${printable(bond)} (${team.mode ?? "no such bond"}): ${condition}, ${printable(active)}`,
+    `team ${printable(team.name)}${printable(bond)} (${team.mode ?? "no such bond"}): ${condition}${printable(active)}`,
     ...reasons.flatMap((reason) => wrap(reason, layout, "  ", "    ")),
     ...team.conflicts.flatMap((conflict) =>
       writeProblem(

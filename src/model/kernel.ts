@@ -22,7 +22,7 @@ export const CONTROL_MINOR = 0xfff1;
 
 /** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
 export const FILTER_PRIORITY = {
-  /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port). */
+  /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
   catchAll: 7570,
   /** bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. */
   vnic: 7571,
@@ -159,6 +159,8 @@ export interface CatchAllFilter {
   readonly kind: "catch-all";
   readonly device: string;
   readonly minor: number;
+  /** The port of what no other filter names; 0 leaves it to the bond. */
+  readonly queueId: number;
 }
 
 export interface VnicFilter {

@@ -82,7 +82,7 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         {
           ...place,
           match: { kind: "matchall" },
-          actions: [skbedit(TC_ACT_CONTINUE, object.minor, 0)],
+          actions: [skbedit(TC_ACT_CONTINUE, object.minor, object.queueId)],
         },
       ];
     case "vnic":
@@ -237,7 +237,12 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
   const destination = match.kind === "flower" ? match.destination?.mac : undefined;
   switch (priority) {
     case FILTER_PRIORITY.catchAll:
-      return { kind: "catch-all", device, minor };
+      return {
+        kind: "catch-all",
+        device,
+        minor,
+        queueId: first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0,
+      };
     case FILTER_PRIORITY.vnic: {
       const actionIndex = first?.kind === "skbedit" ? first.index : 0;
       const own = second?.kind === "skbedit" ? (minorOfHandle(second.priority ?? 0) ?? 0) : 0;

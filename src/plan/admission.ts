@@ -6,7 +6,7 @@ import { withLoss } from "./loss.ts";
 import { membersOf, type Reckoning, reckon, settled } from "./reckoning.ts";
 import type { Member } from "./roster.ts";
 import { isShort } from "./share.ts";
-import { refuse } from "./team.ts";
+import { refuse } from "./steering.ts";
 import { judgeUplinks } from "./usable.ts";
 
 /** A reservation that would be cut if the domain started. */

@@ -16,6 +16,7 @@ import type { Placement } from "./placement.ts";
 import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
 import type { Member, Roster } from "./roster.ts";
 import { LEAST_RATE } from "./share.ts";
+import { wiringOf } from "./steering.ts";
 import type { Usability } from "./usable.ts";
 
 /** 64 flows cost 4 KB a leaf; with fq_codel's default of 1024 a thousand leaves take 64 MB. */
@@ -89,11 +90,13 @@ export function makeTeamObjects(
     if (isGuarded(team, entry)) put({ kind: "clsact", device: entry.uplink.name });
   }
   put({ kind: "clsact", device: bond.name });
-  put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR });
+  const fallbackQueue = queueOf(input, input.fallback);
+  const wiring = wiringOf(team);
+  const restQueue = wiring.pinsRest ? fallbackQueue : 0;
+  put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR, queueId: restQueue });
   // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
   put({ kind: "reports", device: bond.name, copyTo });
-  const fallbackQueue = queueOf(input, input.fallback);
   for (const entry of uplinks) {
     const home = queueOf(input, entry.uplink.name);
     if (!entry.managed || home === 0) continue;
@@ -167,7 +170,7 @@ function putUplink(
     put({ kind: "control", device, protocol: name, minor: CONTROL_MINOR });
   }
   if (uplink.txQueues > 1) put({ kind: "queue-reset", device });
-  put({ kind: "promiscuity", device, on: true });
+  if (wiringOf(input.team).hasInactivePorts) put({ kind: "promiscuity", device, on: true });
   put({ kind: "port-queue", device, queueId: queueOf(input, device) });
 }
 
@@ -222,11 +225,12 @@ function putVnicFilters(
   if ((wanted & WANTED.filter) !== 0)
     put({ kind: "vnic", device: bond.name, mac, handle, minor, actionIndex: action });
   if ((wanted & WANTED.reception) === 0) return;
+  const { hasInactivePorts } = wiringOf(input.team);
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;
     put({ kind: "reflection", device, mac, handle });
-    if (!entry.managed) continue;
+    if (!entry.managed || !hasInactivePorts) continue;
     put({ kind: "redirect", device, mac, handle, toIfindex: bond.ifindex });
   }
 }

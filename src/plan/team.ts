@@ -14,6 +14,7 @@ import { pauseEndsAtMs } from "./pause.ts";
 import { explainPlacement, type Placement, placeMembers } from "./placement.ts";
 import type { Presence, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
+import { refuse } from "./steering.ts";
 import { judgeUplinks, type Usability } from "./usable.ts";
 
 /** A team as it is, or as it would be: what is to be planned. */
@@ -231,20 +232,6 @@ function expectAll(team: TeamState, load: Load, silence: Silence): Float64Array 
     if (uplink.entry.usable) expectRates(team, load, uplink, silence, expected);
   }
   return expected;
-}
-
-/** Why a bond can't be managed as it is, with advice; null where it can. In a what-if any can. */
-export function refuse(team: TeamState, hypothetical: boolean): string | null {
-  const { bond } = team;
-  if (bond === null) return `there is no bond ${team.config.bond}`;
-  if (hypothetical) return null;
-  if (bond.mode !== "active-backup") {
-    return `mode ${bond.mode} is not supported yet: use active-backup`;
-  }
-  if (bond.miimonMs === 0) {
-    return `${bond.name} has miimon 0 and never fails over: ip link set ${bond.name} type bond miimon 100`;
-  }
-  return null;
 }
 
 function refused(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {

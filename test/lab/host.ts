@@ -16,6 +16,11 @@ export interface HostShape {
   readonly speedMbit?: number;
 }
 
+/** What uplinks and the switch's ports state where they don't matter but have to agree. */
+export const LACP_MBIT = 1000;
+/** Synchronization, collecting, distributing (IEEE 802.1AX, LACPDU's state). */
+const CARRIES = 0x38;
+
 /** The lab's uplinks: nic0 and up. */
 export function uplinkNames(): readonly string[] {
   const count = Number(process.env["UPLINKD_LAB_CABLES"] ?? "2");
@@ -40,18 +45,30 @@ export async function buildHost(shape: HostShape = {}): Promise<void> {
   ip([
     "link add br0 type bridge",
     `link add bond0 type bond ${options}`,
-    ...uplinks.flatMap((uplink) => [`link set ${uplink} down`, `link set ${uplink} master bond0`]),
+    ...uplinks.map((uplink) => `link set ${uplink} down`),
+  ]);
+  // LACP takes only ports of one speed into an aggregator, as they say when they join.
+  const joinMbit = shape.speedMbit ?? (mode === "802.3ad" ? LACP_MBIT : 0);
+  if (joinMbit > 0) for (const uplink of uplinks) setSpeed(uplink, joinMbit);
+  ip([
+    ...uplinks.map((uplink) => `link set ${uplink} master bond0`),
     "link set bond0 up",
     "link set bond0 master br0",
     "link set br0 up",
     `addr add ${hostAddress}/24 dev br0`,
     `addr add ${hostAddress6}/64 dev br0 nodad`,
   ]);
-  if (shape.speedMbit !== undefined && shape.speedMbit > 0) {
-    for (const uplink of uplinks) setSpeed(uplink, shape.speedMbit);
-  }
   await until("bond0 with carrier", () => attribute("bond0", "carrier") === "1");
   if (mode === "active-backup") await until("an active port", () => activePort() !== "");
+  if (mode === "802.3ad")
+    await until("LACP agreed on every port", () => uplinks.every(isDistributing), 15_000);
+}
+
+/** Whether LACP has every bit of a port that carries traffic: in sync, collecting, distributing. */
+export function isDistributing(uplink: string): boolean {
+  const state = (side: string) =>
+    Number(attribute(uplink, `bonding_slave/ad_${side}_oper_port_state`));
+  return [state("actor"), state("partner")].every((bits) => (bits & CARRIES) === CARRIES);
 }
 
 /** States an uplink's speed. The kernel takes any number for virtio, which has none of its own. */

@@ -19,6 +19,7 @@ export const stages: readonly Stage[] = [
   { name: "loss", kernels, timed: true },
   { name: "kernel", kernels, timed: false },
   { name: "reach", kernels, timed: false },
+  { name: "modes", kernels, timed: false },
   { name: "libvirt", kernels: ["6.1"], timed: false },
   { name: "faults", kernels: ["6.1"], timed: false },
   { name: "package", kernels: ["6.1"], timed: false, systemd: true },

@@ -1,5 +1,5 @@
 import { bridge, ip, readJson, run, tc } from "./command.ts";
-import { uplinkNames } from "./host.ts";
+import { LACP_MBIT, uplinkNames } from "./host.ts";
 import type { End } from "./meter.ts";
 
 /** The namespace that plays the network outside the host: bridge sbr with a port pN per cable. */
@@ -51,6 +51,34 @@ export function splitInTwo(): void {
       "link set trunk2 master sbr2 up",
       ...moved.map((port) => `link set ${port} master sbr2`),
       "link set sbr2 up",
+    ],
+    switchNamespace,
+  );
+}
+
+/**
+ * Has the switch take all its ports as one: by LACP, or as a static group that spreads by the sender's address.
+ * To be made before the host's bond comes up, or LACP waits for its slow timer.
+ */
+export function bundle(mode: "802.3ad" | "balance-xor"): void {
+  const ports = portNames();
+  const rate = mode === "802.3ad" ? "lacp_rate fast" : "";
+  ip(
+    [
+      `link add lag type bond mode ${mode} miimon 100 xmit_hash_policy layer2 ${rate}`,
+      ...ports.map((port) => `link set ${port} nomaster down`),
+    ],
+    switchNamespace,
+  );
+  for (const port of ports) {
+    const words = ["-s", port, "speed", `${LACP_MBIT}`, "duplex", "full", "autoneg", "off"];
+    runOutside("ethtool", ...words);
+  }
+  ip(
+    [
+      ...ports.map((port) => `link set ${port} master lag`),
+      "link set lag up",
+      "link set lag master sbr",
     ],
     switchNamespace,
   );

@@ -46,6 +46,8 @@ export interface WorldSpec {
   readonly domains?: readonly DomainSpec[];
   readonly config?: Partial<TeamConfig>;
   readonly active?: string | null;
+  /** Of the bond, on top of an active-backup one's. */
+  readonly bond?: Partial<NonNullable<TeamState["bond"]>>;
   readonly hostDemand?: number;
   readonly hypothetical?: boolean;
 }
@@ -98,7 +100,9 @@ function buildUplink(spec: UplinkSpec, index: number): UplinkState {
 }
 
 function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState {
-  const active = spec.active === undefined ? (uplinks[0]?.name ?? null) : spec.active;
+  const mode = spec.bond?.mode ?? "active-backup";
+  const first = mode === "active-backup" ? (uplinks[0]?.name ?? null) : null;
+  const active = spec.active === undefined ? first : spec.active;
   return {
     config: {
       name: "bond0",
@@ -121,12 +125,13 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
     bond: {
       name: "bond0",
       ifindex: 9,
-      mode: "active-backup",
+      mode,
       activePort: active,
       primaryPort: null,
       miimonMs: 100,
       updelayMs: 0,
       txQueues: 16,
+      ...spec.bond,
     },
     uplinks,
     conflicts: [],

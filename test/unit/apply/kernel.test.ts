@@ -64,7 +64,7 @@ describe("a step's requests", () => {
       typesOf(encodeStep({ op: "change", object, before }, ifindexOf));
     assert.deepEqual(change({ ...VNIC, minor: 0x12 }, VNIC), [RTM_NEWTFILTER]);
     assert.deepEqual(change({ ...VNIC, handle: 2 }, VNIC), [RTM_DELTFILTER, RTM_NEWTFILTER]);
-    const catchAll = { kind: "catch-all", device: "bond0", minor: 0xfff0 } as const;
+    const catchAll = { kind: "catch-all", device: "bond0", minor: 0xfff0, queueId: 0 } as const;
     assert.deepEqual(change({ ...catchAll, minor: 2 }, catchAll), [RTM_DELTFILTER, RTM_NEWTFILTER]);
     assert.deepEqual(change({ ...CLASS, rateBitsPerSecond: 16e6 }, CLASS), [RTM_NEWTCLASS]);
     assert.deepEqual(change({ ...CLASS, parentMinor: 2 }, CLASS), [RTM_DELTCLASS, RTM_NEWTCLASS]);

@@ -108,7 +108,7 @@ describe("doctor", () => {
       "LACP",
       () => write(`${NET}/bond0/bonding/mode`, "802.3ad 4\n"),
       /mode 802\.3ad/,
-      /active-backup only/,
+      /uplinkd shapes active-backup, balance-rr;/,
     ],
     ["no miimon", () => write(`${NET}/bond0/bonding/miimon`, "0\n"), /no miimon/, /miimon 100/],
     [

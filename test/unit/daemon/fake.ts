@@ -143,6 +143,7 @@ function hostLinks(): LinkState[] {
     ...nic("bond0", 9),
     masterIfindex: 10,
     kind: "bond",
+    txQueues: 16,
     port: null,
     bond: {
       mode: "active-backup",

@@ -22,7 +22,7 @@ const BOND0 = 6;
 const MAC = "52:54:00:00:00:01" as Mac;
 const ACTION = 0x70000011;
 
-const CATCH_ALL = { kind: "catch-all", device: "bond0", minor: 0xfff0 } as const;
+const CATCH_ALL = { kind: "catch-all", device: "bond0", minor: 0xfff0, queueId: 0 } as const;
 const VNIC = {
   kind: "vnic",
   device: "bond0",
@@ -169,7 +169,7 @@ const handle = fc.integer({ min: 1, max: 0x7fffffff });
 const device = fc.constant("nic0");
 const plain = { noNullPrototype: true } as const;
 const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
-  fc.record({ kind: fc.constant("catch-all"), device, minor }, plain),
+  fc.record({ kind: fc.constant("catch-all"), device, minor, queueId: fc.nat(15) }, plain),
   fc.record(
     {
       kind: fc.constant("vnic"),

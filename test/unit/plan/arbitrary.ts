@@ -6,6 +6,9 @@ import { buildWorld, GBIT, MBIT, NOW, type WorldSpec } from "../world.ts";
 
 const SPEEDS = [100 * MBIT, 1 * GBIT, 10 * GBIT, 25 * GBIT];
 
+/** The first is the most usual, and has the most to get wrong. */
+const MODES = ["active-backup", "active-backup", "balance-rr"] as const;
+
 const uplinkNames = ["eno1", "eno2", "eno3", "eno4"] as const;
 
 const rate = fc.oneof(
@@ -60,14 +63,16 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
         host: fc.constantFrom(0, 10 * MBIT, 100 * MBIT),
         hostDemand: fc.option(rate, { nil: undefined }),
         active: fc.integer({ min: 0, max: count - 1 }),
+        mode: fc.constantFrom(...MODES),
       }),
     )
-    .map(({ uplinks: links, domains, headroom, floor, host, hostDemand, active }) => ({
+    .map(({ uplinks: links, domains, headroom, floor, host, hostDemand, active, mode }) => ({
       uplinks: links.map(({ state, ...link }) => ({
         ...link,
         ...(whole ? {} : stateOf(state)),
       })),
-      active: uplinkNames[active] ?? null,
+      active: mode === "active-backup" ? (uplinkNames[active] ?? null) : null,
+      bond: { mode },
       config: {
         headroom,
         floorBitsPerSecond: floor,

@@ -89,7 +89,7 @@ describe("our netlink codec against the kernel", () => {
       { kind: "uplink-action", index: one, queueId: 2 },
       vnic(MAC1, 1, DEFAULT_MINOR, two),
       vnic(MAC2, 22, 0x12, one),
-      { kind: "catch-all", device: "bond0", minor: 0x11 },
+      { kind: "catch-all", device: "bond0", minor: 0x11, queueId: 0 },
     ];
     const steps = changes.map((object): Step => {
       const before = wanted.find((other) => kernelKey(other) === kernelKey(object));
@@ -258,7 +258,7 @@ describe("our netlink codec against the kernel", () => {
         { kind: "queue-reset", device },
       ]),
       { kind: "clsact", device: "bond0" },
-      { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR },
+      { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 0 },
       { kind: "reports", device: "bond0", copyTo: ["nic0", "nic1"].map((n) => ifindexOf(n) ?? 0) },
       ...["nic0", "nic1"].flatMap((device, port): KernelObject[] => [
         ...macs.map((mac, i) => ({ kind: "reflection", device, mac, handle: i + 1 }) as const),

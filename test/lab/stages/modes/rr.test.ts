@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { resetToBare } from "../../bare.ts";
+import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
+import { type Guest, startGuest, whereIs } from "../../guests.ts";
+import { attribute, buildHost, host, isPromiscuous, readNetworkState } from "../../host.ts";
+import { Conversation, measurePulls, median } from "../../loss.ts";
+import { plug, pull } from "../../qmp.ts";
+import { itEnforces } from "../../sabotage-kit.ts";
+import { addStandin } from "../../standin.ts";
+import { bundle, outside } from "../../switch.ts";
+import { until } from "../../wait.ts";
+import {
+  allAtHome,
+  assertReached,
+  hostLeavesBy,
+  leavesBy,
+  modesConfig,
+  type Wired,
+} from "./wired.ts";
+
+const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
+const RR: Wired = { title: "balance-rr", host: { mode: "balance-rr" }, bundle: "balance-xor" };
+const PULLS = 3;
+
+describe("a balance-rr bond", () => {
+  let daemon: Daemon;
+  let first: Guest;
+  let second: Guest;
+  let guests: readonly Guest[];
+
+  beforeEach(async () => {
+    await resetToBare();
+    bundle("balance-xor");
+    await buildHost(RR.host);
+  });
+  afterEach(() => daemon.kill());
+
+  async function install(): Promise<void> {
+    daemon = await startDaemon({ config: modesConfig(RR) });
+    first = startGuest(1, "first", prefer("nic0"));
+    second = startGuest(2, "second", prefer("nic1"));
+    guests = [first, second];
+  }
+
+  itEnforces(
+    "sends each guest's frames by its home and the host's by one port, each in its class, without user space, too",
+    {
+      sabotage: ["pins gone", "queue ids gone", "standby classes gone", "catch-all gone"],
+      timeoutMs: 180_000,
+    },
+    async (strike) => {
+      await install();
+      const classIds = [
+        (await whereIs(daemon, first)).classId,
+        (await whereIs(daemon, second)).classId,
+      ];
+      const ways = () =>
+        guests.map((guest, index) => leavesBy(guest.namespace, classIds[index] ?? ""));
+      const homes = ["nic0", "nic1"];
+      assert.deepEqual(ways(), homes, "at home");
+      assert.equal(
+        isPromiscuous("nic0"),
+        false,
+        "no port of it is inactive: nothing to be made promiscuous",
+      );
+      await daemon.kill();
+      strike(null);
+      assert.deepEqual(ways(), homes, "at home, no daemon");
+      assert.equal(hostLeavesBy(), "nic0", "the host's own frames");
+      assertReached(guests, "no daemon");
+      for (const cable of [1, 0]) {
+        const other = `nic${1 - cable}`;
+        await pull(cable);
+        await until(
+          "bonding sees it",
+          () => attribute(`nic${cable}`, "bonding_slave/mii_status") === "down",
+        );
+        assert.deepEqual(ways(), [other, other], `nic${cable} away, no daemon`);
+        assert.equal(hostLeavesBy(), other, `the host's, nic${cable} away`);
+        assertReached(guests, `nic${cable} away`);
+        await plug(cable);
+        await until("at home again", () => ways().join() === homes.join());
+      }
+    },
+  );
+
+  it("loses at most a frame by a pull: the driver itself sends by another port", async () => {
+    await install();
+    for (const [name, end] of [
+      ["a guest", second],
+      ["the host", host],
+    ] as const) {
+      const cable = name === "the host" ? 0 : 1;
+      const { pulls } = await measurePulls({
+        a: end,
+        b: outside,
+        cable,
+        pulls: PULLS,
+        settleMs: 400,
+        afterPlug: () => allAtHome(daemon, guests),
+      });
+      const there = pulls.map((pulled) => pulled.there);
+      const back = pulls.map((pulled) => pulled.back);
+      console.log(`      ${name}: there ${there.join(" ")}, back ${back.join(" ")}`);
+      assert.ok(median(there) <= 1, `${name} lost ${there.join(", ")} by pulls`);
+    }
+  }).timeout(180_000);
+
+  it("is given back exactly as it was, and traffic flows while installing and releasing", async () => {
+    const standin = addStandin({ number: 3, queues: 4 });
+    const before = readNetworkState();
+    const talk = await Conversation.start({ a: standin, b: outside, intervalMicroseconds: 4000 });
+    daemon = await startDaemon({ config: modesConfig(RR) });
+    const guest = { name: "third", macs: [standin.mac] };
+    startDomain(guest);
+    await daemon.release();
+    const { there, back } = await talk.finish(Number.POSITIVE_INFINITY);
+    console.log(`      ${there.sent} sent, lost ${there.lost} there, ${back.lost} back`);
+    assert.equal(readNetworkState(), before);
+    assert.ok(there.lost <= 5 && back.lost <= 5, `${there.lost} lost there, ${back.lost} back`);
+  }).timeout(120_000);
+});

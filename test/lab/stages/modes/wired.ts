@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Daemon } from "../../daemon.ts";
+import { type Guest, labConfig, whereIs } from "../../guests.ts";
+import { type HostShape, hostAddress, readClassCounts, uplinkNames } from "../../host.ts";
+import { ping } from "../../standin.ts";
+import { outside } from "../../switch.ts";
+import { until } from "../../wait.ts";
+
+/** A way to wire a host: the bond, what the switch makes of its ports, and what uplinkd.yaml says of it. */
+export interface Wired {
+  readonly title: string;
+  readonly host: HostShape;
+  readonly bundle: "802.3ad" | "balance-xor" | null;
+  /** More lines of the team. */
+  readonly team?: string;
+}
+
+const PINGS = 20;
+const HOST_CLASS = "7570:fff0";
+
+/** Short hold-down, so that a test needn't wait long for guests to go home. */
+export function modesConfig({ team = "" }: Wired): string {
+  const config = labConfig(team === "" ? {} : { team: `    ${team}` });
+  return config.replaceAll(/(holdDown|holdDownMax): 2s/g, "$1: 1s");
+}
+
+/** The uplink on which a class counts the pings from a namespace, "" for none or several. */
+export function leavesBy(namespace: string, classId: string): string {
+  const uplinks = uplinkNames();
+  const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
+  const before = packets();
+  ping(namespace, outside.ipv4, { count: PINGS, intervalMs: 10 });
+  const after = packets();
+  const counts = uplinks.map((_, index) => (after[index] ?? 0) - (before[index] ?? 0));
+  const used = uplinks.filter((_, index) => (counts[index] ?? 0) >= PINGS);
+  const others = uplinks.filter(
+    (name, index) => !used.includes(name) && (counts[index] ?? 0) >= PINGS / 4,
+  );
+  return used.length === 1 && others.length === 0 ? (used[0] ?? "") : "";
+}
+
+/** The uplink of the host's own frames. */
+export function hostLeavesBy(): string {
+  return leavesBy("", HOST_CLASS);
+}
+
+/** Every guest and the host answer from outside. */
+export function assertReached(guests: readonly Guest[], when: string): void {
+  for (const address of [...guests.map(({ ipv4 }) => ipv4), hostAddress]) {
+    const answers = ping(outside.namespace, address, { count: 5, intervalMs: 20 });
+    assert.ok(answers >= 4, `${when}: ${address} answered ${answers} of 5`);
+  }
+}
+
+/** Waits until every guest's frames go by its home again, and the team is whole. */
+export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
+  await until("all guests at home", async () => {
+    await sleep(200);
+    for (const guest of guests) {
+      const { home, via } = await whereIs(daemon, guest);
+      if (home !== via) return false;
+    }
+    const { teams } = await daemon.status();
+    return teams.every(({ condition }) => condition === "ok");
+  });
+}
