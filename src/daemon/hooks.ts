@@ -65,8 +65,11 @@ export async function handleHook(options: HooksOptions, request: HookRequest): P
       options.admissions.settle(domain);
       const uuid = registry.findByName(domain);
       if (uuid === null) {
-        // Started before this run of the daemon, which libvirt hasn't told of it yet.
-        options.disown(parseDomainXml(request.xml, `domain ${domain}`).vnics.map(({ mac }) => mac));
+        // Started before this run of the daemon, which libvirt hasn't told of it yet. What is being read of it just now is
+        // of before its end.
+        const { uuid: ended, vnics } = parseDomainXml(request.xml, `domain ${domain}`);
+        registry.remove(ended);
+        options.disown(vnics.map(({ mac }) => mac));
         await options.enforce();
       } else if (registry.remove(uuid)) {
         log.tell("info", "domain-stopped", `domain ${domain} stopped`, { domain });

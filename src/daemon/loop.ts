@@ -44,6 +44,12 @@ export interface Run {
   readonly steps: readonly Step[];
 }
 
+/** What a release did. */
+export interface Release {
+  readonly steps: readonly Step[];
+  readonly refused: readonly UplinkError[];
+}
+
 export interface LoopOptions {
   readonly kernel: KernelPort;
   readonly journal: Journal;
@@ -72,7 +78,8 @@ export class ControlLoop {
   /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
   #settled: KernelMap | null = null;
   readonly #inheritance = new Inheritance();
-  #current: Promise<Run> | null = null;
+  /** The run, or the release, that is under way: never two at once. */
+  #current: Promise<unknown> | null = null;
   #next: Promise<Run> | null = null;
 
   constructor(options: LoopOptions) {
@@ -112,12 +119,7 @@ export class ControlLoop {
    * @returns a run that began after this call
    */
   run(): Promise<Run> {
-    if (this.#current === null) {
-      this.#current = this.#runOnce().finally(() => {
-        this.#current = null;
-      });
-      return this.#current;
-    }
+    if (this.#current === null) return this.#alone(this.#runOnce());
     this.#next ??= this.#current
       .catch(() => undefined)
       .then(() => {
@@ -125,6 +127,14 @@ export class ControlLoop {
         return this.run();
       });
     return this.#next;
+  }
+
+  #alone<T>(work: Promise<T>): Promise<T> {
+    const alone = work.finally(() => {
+      this.#current = null;
+    });
+    this.#current = alone;
+    return alone;
   }
 
   async #runOnce(): Promise<Run> {
@@ -209,12 +219,14 @@ export class ControlLoop {
   }
 
   /** Takes everything away and stays out until told otherwise, looking on if `as` says so. @returns the steps made and what was refused */
-  async release(as: "released" | "observing" = "released"): Promise<{
-    readonly steps: readonly Step[];
-    readonly refused: readonly UplinkError[];
-  }> {
+  async release(as: "released" | "observing" = "released"): Promise<Release> {
     // Who waits for the run under way starts the next one as soon as it ends.
     while (this.#current !== null) await this.#current.catch(() => undefined);
+    // An enable in the meantime waits for its end: what that one saves must not be thrown away with what this one put back.
+    return this.#alone(this.#releaseOnce(as));
+  }
+
+  async #releaseOnce(as: "released" | "observing"): Promise<Release> {
     const { kernel, journal, log } = this.#options;
     const links = kernel.readLinks();
     const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));

@@ -69,7 +69,9 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "release":
       simulation.watcher.noteRelease();
       ask(simulation, async (daemon) => {
-        if (await daemon.release()) simulation.watcher.noteReleased();
+        const isWhole = await daemon.release();
+        // Somebody may have enabled it again meanwhile.
+        if (isWhole && daemon.loop.mode === "released") simulation.watcher.noteReleased();
       });
       return;
     case "enable":

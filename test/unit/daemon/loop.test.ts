@@ -6,6 +6,7 @@ import { Journal } from "../../../src/daemon/journal.ts";
 import { ControlLoop } from "../../../src/daemon/loop.ts";
 import { Registry } from "../../../src/daemon/registry.ts";
 import type { DomainDefinition } from "../../../src/model/domain.ts";
+import { kernelKey } from "../../../src/model/kernel.ts";
 import { loadAll } from "../../../src/policy/load.ts";
 import { macOf, NOW } from "../world.ts";
 import { FakeKernel, fakeLog } from "./fake.ts";
@@ -236,5 +237,23 @@ describe("the control loop", () => {
     release();
     await Promise.all([...runs, released]);
     assert.equal(kernel.objects.has("htb eno1"), false);
+  });
+
+  it("keeps what an enable saves that is asked for in the middle of a release", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    let go = () => {};
+    kernel.hold = new Promise((resolve) => {
+      go = resolve;
+    });
+    const released = loop.release();
+    const enabled = loop.enable();
+    go();
+    await Promise.all([released, enabled]);
+    assert.equal(loop.mode, "enforcing");
+    assert.ok(kernel.objects.has("class eno1 7570:10"));
+    const saved = journal.contents.before.map((object) => kernelKey(object));
+    assert.ok(saved.includes("port-queue eno1"), `${saved.join()}: the next release needs it`);
+    assert.ok(journal.contents.clsactCreated.includes("bond0"));
   });
 });
