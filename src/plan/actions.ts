@@ -7,7 +7,7 @@ import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState } from "../model/world.ts";
 import { hasEnough } from "./expect.ts";
 import type { Load } from "./load.ts";
-import type { Member } from "./roster.ts";
+import type { Member, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
 import { Sharing } from "./sharing.ts";
 
@@ -42,8 +42,7 @@ export function settleDegradation(
   const { vias } = load.placement;
   const silence = new Uint8Array(roster.members.length);
   const casualties: Casualty[] = [];
-  const maybeDiscarded = roster.discards.includes(1);
-  for (const first of maybeDiscarded ? roster.falling : []) {
+  for (const first of listDiscarding(roster)) {
     const end = roster.ends[first] as number;
     const index = discardedAt(load, first, end);
     if (index < 0) continue;
@@ -94,6 +93,26 @@ export function settleDegradation(
       sharings[vias[index] as number]?.silence(index);
   }
   return casualties;
+}
+
+/** Of rosters: they are never changed. */
+const DISCARDING = new WeakMap<Roster, readonly number[]>();
+
+/** Domains that discard at a loss, by their first vNIC, in the order in which they fall. */
+function listDiscarding(roster: Roster): readonly number[] {
+  const known = DISCARDING.get(roster);
+  if (known !== undefined) return known;
+  const { discards, ends, falling } = roster;
+  const found: number[] = [];
+  for (const first of discards.includes(1) ? falling : []) {
+    for (let index = first; index < (ends[first] as number); index += 1) {
+      if (discards[index] === 0) continue;
+      found.push(first);
+      break;
+    }
+  }
+  DISCARDING.set(roster, found);
+  return found;
 }
 
 /** The first of a domain's vNICs whose home is lost and that is discarded then, or -1. */

@@ -2,6 +2,7 @@
  * Placement after the loss of one uplink, as a change of the placement before it: who keeps his uplink is not asked, and
  * sums tell what he takes. Of ten thousand vNICs on eight uplinks an eighth is looked at for each loss.
  */
+import { join, type Load } from "./load.ts";
 import {
   choose,
   isNamed,
@@ -18,6 +19,7 @@ import type { Usability } from "./usable.ts";
 /** A placement in which everybody is at home, summed up. */
 export interface Settlement {
   readonly placement: Placement;
+  readonly load: Load;
   /** Of all that are at home on each uplink, without the host. */
   readonly reserved: Float64Array;
   readonly loads: Float64Array;
@@ -36,8 +38,9 @@ export function settlePlacement(
   roster: Roster,
   presence: Presence,
   uplinks: readonly Usability[],
-  placement: Placement,
+  load: Load,
 ): Settlement | null {
+  const { placement } = load;
   const { homes, vias } = placement;
   const { reservations, loads: ownLoads, order, restless } = roster;
   const residents = uplinks.map((): number[] => []);
@@ -61,7 +64,7 @@ export function settlePlacement(
     loads[home] = (loads[home] as number) + (ownLoads[index] as number);
     if (roster.nameCount > 0 && isNamed(roster, index)) named.push(index);
   }
-  return { placement, reserved, loads, residents, named };
+  return { placement, load, reserved, loads, residents, named };
 }
 
 /**
@@ -73,7 +76,7 @@ export function placeAfterLoss(
   roster: Roster,
   settlement: Settlement,
   context: PlacementContext,
-): Placement | null {
+): { readonly placement: Placement; readonly load: Load } | null {
   const { uplinks } = context;
   const gone = uplinks.flatMap((entry, place) => (entry.managed && !entry.usable ? [place] : []));
   const [lost = -1] = gone;
@@ -101,5 +104,39 @@ export function placeAfterLoss(
     placement.reasons[index] = wasDisplaced(slots.reason);
     if (chosen >= 0) occupy(roster, slots, index, chosen);
   }
-  return placement;
+  return { placement, load: loadAfterLoss(roster, settlement, uplinks, placement, lost) };
 }
+
+/** What loadUplinks answers for that placement. */
+function loadAfterLoss(
+  roster: Roster,
+  settlement: Settlement,
+  uplinks: readonly Usability[],
+  placement: Placement,
+  lost: number,
+): Load {
+  const arrivals = uplinks.map((): number[] => []);
+  for (const index of settlement.residents[lost] ?? [])
+    arrivals[placement.vias[index] as number]?.push(index);
+  const before = settlement.load.uplinks.map(({ senders }) => senders);
+  const senders = arrivals.map((list, at) =>
+    at === lost ? NOBODY : join(roster, before[at] ?? NOBODY, Int32Array.from(list).sort()),
+  );
+  return {
+    config: settlement.load.config,
+    roster,
+    placement,
+    uplinks: uplinks.map((entry, at) => ({
+      entry,
+      // What comes back to it by itself.
+      residents: (at === lost ? before[at] : senders[at]) ?? NOBODY,
+      senders: senders[at] ?? NOBODY,
+      mostDisplaced: Math.max(
+        0,
+        ...senders.filter((_list, other) => other !== at).map((list) => list.length),
+      ),
+    })),
+  };
+}
+
+const NOBODY = new Int32Array(0);

@@ -1,7 +1,7 @@
 /** What each vNIC gets on the uplink that carries it, as HTB shares it. */
 import type { TeamState } from "../model/world.ts";
 import { fitResidents, type Silence } from "./grants.ts";
-import type { Load, UplinkLoad } from "./load.ts";
+import { type Load, sumUp, type UplinkLoad } from "./load.ts";
 import { hostPrio } from "./priority.ts";
 import { type Sharer, shareUplink } from "./share.ts";
 
@@ -54,9 +54,19 @@ export function hasEnough(
   const { wants } = load.roster;
   const capacity = uplink.entry.capacityBitsPerSecond;
   let wanted = hostWant(team, load, capacity);
-  for (let position = 0; position < residents.length; position += 1) {
-    const index = residents[position] as number;
-    if (silence === null || silence[index] === 0) wanted += wants[index] as number;
+  const all = sumUp(load.roster, residents).wants;
+  if (silence === null) wanted += all;
+  else if (Number.isFinite(all)) {
+    wanted += all;
+    for (let position = 0; position < residents.length; position += 1) {
+      const index = residents[position] as number;
+      if (silence[index] === 1) wanted -= wants[index] as number;
+    }
+  } else {
+    for (let position = 0; position < residents.length; position += 1) {
+      const index = residents[position] as number;
+      if (silence[index] === 0) wanted += wants[index] as number;
+    }
   }
   // What is shared is reckoned in doubles, and so is this: near the limit it is shared for certain.
   return wanted + 1 < capacity;

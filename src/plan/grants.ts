@@ -6,7 +6,7 @@
  * Where all fits, each class has its whole reservation and nobody's rate depends on another's: then sums are enough,
  * and fitClaims is not asked.
  */
-import type { Load, UplinkLoad } from "./load.ts";
+import { type Load, type Sums, sumUp, type UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO } from "./priority.ts";
 import type { Roster } from "./roster.ts";
 import { type Claim, fitClaims, LEAST_RATE, sum } from "./share.ts";
@@ -163,32 +163,10 @@ export function grantClasses(
   });
 }
 
-/** Sums over some vNICs, bits per second. */
-interface ClaimSums {
-  readonly floors: number;
-  readonly leasts: number;
-  readonly fulls: number;
-  /** Of reservations above the least rates. */
-  readonly needs: number;
-}
+type ClaimSums = Pick<Sums, "floors" | "leasts" | "fulls" | "needs">;
 
 function sumClaims(roster: Roster, indexes: Int32Array, silence: Silence): ClaimSums {
-  let floors = 0;
-  let leasts = 0;
-  let fulls = 0;
-  let needs = 0;
-  for (let position = 0; position < indexes.length; position += 1) {
-    const index = indexes[position] as number;
-    const least = roster.leasts[index] as number;
-    floors += roster.floors[index] as number;
-    leasts += least;
-    if (silence !== null && silence[index] === 1) fulls += least;
-    else {
-      fulls += roster.fulls[index] as number;
-      needs += Math.max(0, (roster.reservations[index] as number) - least);
-    }
-  }
-  return { floors, leasts, fulls, needs };
+  return sumDisplaced(roster, indexes, sumUp(roster, indexes), null, silence);
 }
 
 /** The sums of those present once some more of them are silent. */
@@ -264,7 +242,9 @@ function write(rates: Float64Array, indexes: Int32Array, granted: readonly numbe
 
 function unite(one: Silence, other: Silence): Silence {
   if (one === null || other === null) return one ?? other;
-  return one.map((flag, index) => flag | (other[index] as number));
+  const both = one.slice();
+  for (let index = 0; index < both.length; index += 1) if (other[index] === 1) both[index] = 1;
+  return both;
 }
 
 /** HTB's ceil: never below the rate, or HTB would not even give that. */

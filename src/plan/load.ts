@@ -51,6 +51,61 @@ export function loadUplinks(
   };
 }
 
+/** Sums over some vNICs, bits per second, as if each of them sent. */
+export interface Sums {
+  readonly floors: number;
+  readonly leasts: number;
+  readonly fulls: number;
+  /** Of reservations above the least rates. */
+  readonly needs: number;
+  readonly wants: number;
+}
+
+/** By list of indexes: each is of one roster, and never changed. */
+const SUMS = new WeakMap<Int32Array, Sums>();
+
+/** Sums up the vNICs of a list; those of a list that was asked for before, or joined from such, cost nothing. */
+export function sumUp(roster: Roster, indexes: Int32Array): Sums {
+  const known = SUMS.get(indexes);
+  if (known !== undefined) return known;
+  let [floors, leasts, fulls, needs, wants] = [0, 0, 0, 0, 0];
+  for (let position = 0; position < indexes.length; position += 1) {
+    const index = indexes[position] as number;
+    const least = roster.leasts[index] as number;
+    floors += roster.floors[index] as number;
+    leasts += least;
+    fulls += roster.fulls[index] as number;
+    needs += Math.max(0, (roster.reservations[index] as number) - least);
+    wants += roster.wants[index] as number;
+  }
+  const sums = { floors, leasts, fulls, needs, wants };
+  SUMS.set(indexes, sums);
+  return sums;
+}
+
+/** Joins two lists of different vNICs, both in ascending order. */
+export function join(roster: Roster, one: Int32Array, other: Int32Array): Int32Array {
+  if (other.length === 0) return one;
+  const joined = new Int32Array(one.length + other.length);
+  let [at, from] = [0, 0];
+  for (let position = 0; position < joined.length; position += 1) {
+    const next = at < one.length ? (one[at] as number) : Number.POSITIVE_INFINITY;
+    const more = from < other.length ? (other[from] as number) : Number.POSITIVE_INFINITY;
+    if (next < more) at += 1;
+    else from += 1;
+    joined[position] = Math.min(next, more);
+  }
+  const [a, b] = [sumUp(roster, one), sumUp(roster, other)];
+  SUMS.set(joined, {
+    floors: a.floors + b.floors,
+    leasts: a.leasts + b.leasts,
+    fulls: a.fulls + b.fulls,
+    needs: a.needs + b.needs,
+    wants: a.wants + b.wants,
+  });
+  return joined;
+}
+
 function indexesOf(places: Int16Array, wanted: number): Int32Array {
   const indexes = new Int32Array(places.length);
   let count = 0;

@@ -145,7 +145,7 @@ function settleCase(result: TeamResult): TeamCase {
   return {
     ...asked,
     presence,
-    settlement: settlePlacement(asked.roster, presence, uplinks, result.placement),
+    settlement: settlePlacement(asked.roster, presence, uplinks, result.load),
     team: {
       ...asked.team,
       bond: bond === null || moveActiveTo === null ? bond : { ...bond, activePort: moveActiveTo },

@@ -26,7 +26,7 @@ export function changeRoster(
   earlier: { readonly team: TeamState; readonly roster: Roster } | null,
 ): ChangedRoster {
   const { config, uplinks } = team;
-  const members = listMembers(world, config.name);
+  const members = listMembers(world, config.name, earlier?.roster.members);
   if (earlier === null || !sameFrame(team, earlier.team)) {
     const roster = readRoster(config, uplinks, members);
     return { roster, origins: new Int32Array(members.length).fill(-1) };
@@ -71,6 +71,7 @@ function sameFrame(team: TeamState, other: TeamState): boolean {
 /** Whether nothing that the planner reads of a vNIC and its domain differs. */
 function sameMember(one: Member | undefined, other: Member | undefined): boolean {
   if (one === undefined || other === undefined) return false;
+  if (one === other) return true;
   return (
     (one.domain === other.domain || sameDomain(one.domain, other.domain)) &&
     (one.vnic === other.vnic || sameVnic(one.vnic, other.vnic))
@@ -138,6 +139,14 @@ function splice(
     claims[index] = part.claims[position] as Claim;
   });
   const ranks = join(old.ranks, part.ranks);
+  // Who merely wants something else stands and falls as before.
+  const sameOrder =
+    sameSize &&
+    fresh.every(
+      (index) =>
+        ranks[index] === old.ranks[index] &&
+        members[index]?.domain.name === old.members[index]?.domain.name,
+    );
   const names = Int32Array.from(read, ({ domain }) => old.numbers.get(domain.name) ?? -1);
   return {
     members,
@@ -148,7 +157,7 @@ function splice(
       handles: join(old.presence.handles, part.presence.handles),
     },
     ranks,
-    order: orderByRank(ranks),
+    order: sameOrder ? old.order : orderByRank(ranks),
     reservations: join(old.reservations, part.reservations),
     loads: join(old.loads, part.loads),
     wants: join(old.wants, part.wants),
@@ -166,7 +175,7 @@ function splice(
     apart: old.apart,
     names: join(old.names, names),
     nameCount: old.nameCount,
-    ...orderFalling(members, ranks),
+    ...(sameOrder ? { falling: old.falling, ends: old.ends } : orderFalling(members, ranks)),
   };
 }
 

@@ -64,11 +64,15 @@ export interface Roster {
   readonly ends: Int32Array;
 }
 
-/** Lists the team's vNICs. */
-export function listMembers(world: World, team: string): Member[] {
+/** Lists the team's vNICs. @param old of an earlier world: who is the same in both is not told anew */
+export function listMembers(world: World, team: string, old: readonly Member[] = []): Member[] {
   const members: Member[] = [];
   for (const domain of world.domains) {
-    for (const vnic of domain.vnics) if (vnic.team === team) members.push({ domain, vnic });
+    for (const vnic of domain.vnics) {
+      if (vnic.team !== team) continue;
+      const known = old[members.length];
+      members.push(known?.domain === domain && known.vnic === vnic ? known : { domain, vnic });
+    }
   }
   return members;
 }

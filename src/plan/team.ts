@@ -46,6 +46,7 @@ export interface TeamResult {
   readonly team: TeamPlan;
   readonly uplinks: readonly Usability[];
   readonly placement: Placement;
+  readonly load: Load;
   readonly grants: readonly UplinkGrants[];
   readonly silence: Silence;
   /** With the time at which each is due. */
@@ -79,8 +80,8 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     nowMs: world.nowMs,
   };
   const quick = asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
-  const placement = quick ?? placeMembers(roster, presence, context);
-  const load = loadUplinks(team.config, uplinks, roster, placement);
+  const placement = quick?.placement ?? placeMembers(roster, presence, context);
+  const load = quick?.load ?? loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
   const fallen = missing.length === 0 || isolated ? [] : settleDegradation(team, load, judged);
@@ -106,6 +107,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     team: describeTeam(team, bond.name, uplinks, missing, grants),
     uplinks,
     placement,
+    load,
     grants,
     silence,
     casualties,
