@@ -39,6 +39,8 @@ const REASONS = [
 const CRITERIA = 6;
 const FITS = 0;
 const THERE_ALREADY = 3;
+const OFF_ACTIVE = 4;
+const LEAST_UTILISED = 5;
 const FIRST = 6;
 const ONLY = 7;
 export const STAYS = 8;
@@ -249,6 +251,7 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
     return usable[0] ?? -1;
   }
   const reservation = roster.reservations[index] as number;
+  if (isEasy(roster, slots, index, present)) return chooseEmptiest(slots, reservation);
   let count = 0;
   for (const at of usable) {
     if ((reserved[at] as number) + reservation <= (capacities[at] as number)) left[count++] = at;
@@ -271,6 +274,38 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
   return left[0] as number;
 }
 
+/** Whether only the load tells uplinks apart for this vNIC: most of those that a loss displaces. */
+function isEasy(roster: Roster, slots: Slots, index: number, present: number): boolean {
+  return (
+    (present < 0 || slots.entries[present]?.usable !== true) &&
+    (roster.wishes[index] as number) === 0 &&
+    (roster.names[index] as number) < 0 &&
+    !tells(roster, slots, index, OFF_ACTIVE)
+  );
+}
+
+/** The same choice in one pass. */
+function chooseEmptiest(slots: Slots, reservation: number): number {
+  const { usable, reserved, capacities, loads } = slots;
+  let [fitting, best, worst, chosen] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1];
+  for (let anyhow = 0; anyhow < 2 && fitting === 0; anyhow += 1) {
+    for (let position = 0; position < usable.length; position += 1) {
+      const at = usable[position] as number;
+      const capacity = capacities[at] as number;
+      if (anyhow === 0 && (reserved[at] as number) + reservation > capacity) continue;
+      fitting += 1;
+      const score = (loads[at] as number) / capacity;
+      if (score > worst) worst = score;
+      if (score >= best && chosen >= 0) continue;
+      best = score;
+      chosen = at;
+    }
+    slots.reason = anyhow === 0 && fitting < usable.length ? FITS : FIRST;
+  }
+  if (worst > best) slots.reason = LEAST_UTILISED;
+  return chosen;
+}
+
 /** Whether a criterion can tell uplinks apart for this vNIC at all. */
 function tells(roster: Roster, slots: Slots, index: number, criterion: number): boolean {
   switch (criterion) {
@@ -278,7 +313,7 @@ function tells(roster: Roster, slots: Slots, index: number, criterion: number): 
       return ((roster.wishes[index] as number) & 1) !== 0;
     case 2:
       return isNamed(roster, index);
-    case 4:
+    case OFF_ACTIVE:
       return slots.active >= 0 && (roster.ranks[index] as number) <= 1;
     default:
       return true;
@@ -330,7 +365,7 @@ function scoreOf(
         score += slots.domains[wish * entries.length + at] as number;
       return score;
     }
-    case 4:
+    case OFF_ACTIVE:
       return at === slots.active ? 1 : 0;
     default:
       return (slots.loads[at] as number) / (slots.capacities[at] as number);

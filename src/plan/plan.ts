@@ -282,8 +282,9 @@ function planDomain(
 function unshaped(world: World): Problem[] {
   const problems: Problem[] = [];
   for (const domain of world.domains) {
-    for (const { mac, unshapedReason } of domain.vnics) {
-      if (unshapedReason === null) continue;
+    for (const vnic of domain.vnics) {
+      if (vnic.unshapedReason === null) continue;
+      const { mac, unshapedReason } = vnic;
       const object = `domain ${domain.name} ${mac}`;
       problems.push({ object, message: `not shaped: ${unshapedReason}`, remedy: "" });
     }
