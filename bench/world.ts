@@ -135,5 +135,7 @@ function domainOf(index: number, uplinks: number): DomainState {
     held: false,
     pausedByUs: null,
     exempt: null,
+    migration: null,
+    refusals: [],
   };
 }

@@ -8,7 +8,11 @@ import { type Layout, printable, renderTable, wrap } from "./table.ts";
 
 export function renderExplanation(explanation: Explanation, layout: Layout): string[] {
   const { domain } = explanation;
-  const state = domain.pausedByUs ? "paused by uplinkd" : domain.phase;
+  const state = domain.pausedByUs
+    ? "paused by uplinkd"
+    : domain.migration !== null
+      ? `${domain.phase}, being moved to ${printable(domain.migration.destination)}`
+      : domain.phase;
   const reasons = (all: readonly string[], indent: string) =>
     all.flatMap((reason) => wrap(reason, layout, `${indent}- `, `${indent}  `));
   const lines = [

@@ -175,10 +175,16 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
       notes.push(...wrap(`${domain.name}: ${text}`, layout, "  ", "    "));
     if (domain.pausedByUs) note("paused by uplinkd; resumes by itself when it fits again");
     else if (domain.phase !== "running") note(domain.phase);
-    if (domain.held) note("held by an operator: shaped, never paused");
-    if (domain.owner !== null) note(`${domain.owner} manages it: shaped, never paused`);
-    if (domain.action !== "none" && !(domain.pausedByUs && domain.action === "pause"))
-      note(`action: ${domain.action}`);
+    if (domain.migration !== null) {
+      const { destination, bandwidthBitsPerSecond } = domain.migration;
+      note(`being moved to ${destination} with at most ${shortRate(bandwidthBitsPerSecond)}`);
+    }
+    if (domain.held) note("held by an operator: shaped, never paused or moved");
+    if (domain.owner !== null) note(`${domain.owner} manages it: shaped, never paused or moved`);
+    const isTold = domain.pausedByUs
+      ? domain.action === "pause"
+      : domain.migration !== null && domain.action === "migrate";
+    if (domain.action !== "none" && !isTold) note(`action: ${domain.action}`);
     for (const vnic of domain.vnics) {
       const name = vnic.tap ?? vnic.mac;
       if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);

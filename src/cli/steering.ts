@@ -37,7 +37,7 @@ export function registerSteering(program: Command, context: CommandContext): voi
 }
 
 function renderHold({ domain, held }: HoldAnswer): string[] {
-  return [held ? `${domain} is held: shaped, never paused` : `${domain} is not held`];
+  return [held ? `${domain} is held: shaped, never paused or moved` : `${domain} is not held`];
 }
 
 function renderDrain(answer: DrainAnswer): string[] {
@@ -55,9 +55,9 @@ function drainState({ drained, carries, problems }: DrainAnswer): string {
 }
 
 const HOLD_HELP = `
-A domain that is held is shaped as before, and neither paused nor discarded; if uplinkd
-has paused it, it resumes. Holds by its name until 'uplinkctl unhold', over restarts of
-the domain and of uplinkd.
+A domain that is held is shaped as before, and neither paused, discarded nor moved; if uplinkd
+has paused it, it resumes; if uplinkd is moving it, that is aborted. Holds by its name until
+'uplinkctl unhold', over restarts of the domain and of uplinkd.
 
 Example:
   uplinkctl hold db1`;

@@ -125,6 +125,14 @@ function domainMetrics({ domains }: Status): Metric[] {
         .slice(0, MAX_VNICS)
         .map((domain) => ({ labels: { domain: domain.name }, value: Number(domain.pausedByUs) })),
     ),
+    gauge(
+      "domain_migrating",
+      "1 while uplinkd moves the domain to another host.",
+      domains.slice(0, MAX_VNICS).map((domain) => ({
+        labels: { domain: domain.name },
+        value: Number(domain.migration !== null),
+      })),
+    ),
   ];
 }
 

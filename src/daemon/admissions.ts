@@ -84,6 +84,8 @@ export class Admissions {
       held: false,
       pausedByUs: null,
       exempt: null,
+      migration: null,
+      refusals: [],
     };
     const nowMs = now();
     for (const [name, { untilMs }] of this.#pending)

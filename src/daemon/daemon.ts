@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { listenControl } from "../control/server.ts";
 import type { HookAnswer } from "../hook/request.ts";
 import { startHookServer } from "../hook/server.ts";
-import { resumeDomain, suspendDomain } from "../libvirt/domain.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
 import { SYSTEM_CLOCK } from "../model/clock.ts";
 import type { Problem } from "../model/domain.ts";
@@ -17,12 +16,13 @@ import { Admissions } from "./admissions.ts";
 import { Announcer } from "./announcer.ts";
 import { Confirmation } from "./confirmation.ts";
 import { describeStatus, explainDomain } from "./describe.ts";
-import { Domains, runStateOf } from "./domains.ts";
+import { Domains, libvirtPort } from "./domains.ts";
 import { EventLog } from "./events.ts";
 import { handleHook } from "./hooks.ts";
 import { Journal } from "./journal.ts";
 import { LinuxKernel } from "./linux-kernel.ts";
 import { ControlLoop } from "./loop.ts";
+import { Migrations } from "./migrations.ts";
 import { inheritedSocket, notifySupervisor, watchdogIntervalMs } from "./notify.ts";
 import { Operator } from "./operator.ts";
 import { Pauses } from "./pauses.ts";
@@ -101,16 +101,21 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     registry,
     log,
     now: SYSTEM_CLOCK.now,
-    libvirt: {
-      suspend: (uuid) => suspendDomain(monitor, uuid),
-      resume: (uuid) => resumeDomain(monitor, uuid),
-      stateOf: (uuid) => runStateOf(monitor, uuid),
-    },
+    libvirt: libvirtPort(monitor),
+  });
+  const migrations = new Migrations({
+    journal,
+    log,
+    now: SYSTEM_CLOCK.now,
+    libvirt: libvirtPort(monitor),
+    rules: () => loaded.config.migration,
+    changed: (why) => runSoon(why, 0),
   });
   const domains: Domains = new Domains({
     caller: monitor,
     registry,
     pauses,
+    migrations,
     log,
     now: SYSTEM_CLOCK.now,
     changed: (why) => runSoon(why, 0),
@@ -135,7 +140,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   });
 
   const takeAway = async (as: "released" | "observing") => {
-    const failed = await pauses.resumeAll();
+    const failed = [...(await migrations.abortAll()), ...(await pauses.resumeAll())];
     const { steps, refused } = await loop.release(as);
     return {
       steps: steps.map((step) => `${step.op} ${kernelKey(step.object)}`),
@@ -153,7 +158,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   const scheduler = new Scheduler({
     clock: SYSTEM_CLOCK,
     loop,
-    pauses,
+    actions: [pauses, migrations],
     report,
     enforced: ({ world, plan }) => {
       announcer.follow(world, plan);

@@ -129,6 +129,14 @@ function describeDomain(domain: DomainState, run: Run, loads: LoadMemory): Domai
     pausedByUs: domain.pausedByUs !== null,
     held: domain.held,
     owner: domain.owner,
+    migration:
+      domain.migration === null
+        ? null
+        : {
+            destination: domain.migration.destination,
+            sinceMs: domain.migration.sinceMs,
+            bandwidthBitsPerSecond: domain.migration.bandwidthBitsPerSecond,
+          },
     vnics: domain.vnics.map((vnic) => describeVnic(vnic, run, loads)),
     problems: domain.problems,
   };

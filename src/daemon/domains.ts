@@ -1,17 +1,29 @@
 /** Keeps the registry what libvirt says: adoption at start, events, and a full look whenever some may be missing. */
 import type { LibvirtCaller } from "../libvirt/connection.ts";
-import { listActiveDomains, phaseOf, readDomain, readDomainState } from "../libvirt/domain.ts";
+import {
+  abortJob,
+  listActiveDomains,
+  migrateDomain,
+  phaseOf,
+  readDomain,
+  readDomainState,
+  readJob,
+  resumeDomain,
+  suspendDomain,
+} from "../libvirt/domain.ts";
 import type { LibvirtEvent } from "../libvirt/event.ts";
 import { UplinkError } from "../model/errors.ts";
 import type { EventLog } from "./events.ts";
+import type { Migrations } from "./migrations.ts";
 import type { Pauses } from "./pauses.ts";
-import type { DomainRunState } from "./ports.ts";
+import type { DomainRunState, LibvirtPort } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 
 export interface DomainsOptions {
   readonly caller: LibvirtCaller;
   readonly registry: Registry;
   readonly pauses: Pick<Pauses, "noteResumed" | "noteStopped" | "settle">;
+  readonly migrations: Pick<Migrations, "noteStopped" | "settle">;
   readonly log: EventLog;
   readonly now: () => number;
   /** Something changed: run the loop. */
@@ -40,7 +52,7 @@ export class Domains {
   }
 
   handle(event: LibvirtEvent): void {
-    const { log, registry, pauses, changed } = this.#options;
+    const { log, registry, pauses, migrations, changed } = this.#options;
     switch (event.type) {
       case "up":
         log.tell("notice", "libvirt-up", "libvirt answers");
@@ -61,6 +73,7 @@ export class Domains {
       case "lifecycle":
         if (event.event === "stopped") {
           pauses.noteStopped(event.uuid);
+          migrations.noteStopped(event.uuid);
           // Events come later than hooks: this may be the end before the start that is under way.
           const phase = registry.phaseOf(event.uuid);
           if (phase === "starting" || phase === "incoming") this.#refresh(event.uuid, event.event);
@@ -69,10 +82,25 @@ export class Domains {
         }
         if (event.event === "resumed" && event.detail === "unpaused")
           pauses.noteResumed(event.uuid);
+        if (event.detail === "migrated") this.#switchOver(event.uuid, event.event);
         if (event.event !== "defined" && event.event !== "undefined") {
           this.#refresh(event.uuid, event.event);
         }
     }
+  }
+
+  /**
+   * The last moment of a migration: at once, since until then frames of the guest from where it runs now are dropped
+   * here as reflections. What libvirt says when it is read, right afterwards, holds.
+   */
+  #switchOver(uuid: string, event: string): void {
+    const { registry, changed } = this.#options;
+    const phase = registry.phaseOf(uuid);
+    // From here it leaves when it is suspended, and here it runs, again or at last, when it is resumed.
+    if (event === "suspended" && phase === "running") registry.setPhase(uuid, "incoming");
+    else if (event === "resumed" && phase === "incoming") registry.setPhase(uuid, "running");
+    else return;
+    changed(`domain ${registry.nameOf(uuid) ?? uuid}: ${event} by its migration`);
   }
 
   /** Looks at everything; while one look is under way another is asked for at most once. */
@@ -92,7 +120,7 @@ export class Domains {
   }
 
   async #sync(): Promise<void> {
-    const { caller, registry, pauses, changed } = this.#options;
+    const { caller, registry, pauses, migrations, changed } = this.#options;
     const known = new Set(registry.uuids());
     const listed = await listActiveDomains(caller);
     for (let at = 0; at < listed.length; at += READ_AT_ONCE) {
@@ -113,8 +141,10 @@ export class Domains {
       this.#announcedAtMs.delete(uuid);
       registry.remove(uuid);
       pauses.noteStopped(uuid);
+      migrations.noteStopped(uuid);
     }
     await pauses.settle();
+    await migrations.settle();
     this.#complete = true;
     changed("libvirt was looked at");
   }
@@ -154,8 +184,20 @@ export class Domains {
   }
 }
 
+/** What is done to domains, by this caller. */
+export function libvirtPort(caller: LibvirtCaller): LibvirtPort {
+  return {
+    suspend: (uuid) => suspendDomain(caller, uuid),
+    resume: (uuid) => resumeDomain(caller, uuid),
+    stateOf: (uuid) => runStateOf(caller, uuid),
+    migrate: (uuid, call) => migrateDomain(caller, uuid, call),
+    jobOf: (uuid) => readJob(caller, uuid),
+    abortJob: (uuid) => abortJob(caller, uuid),
+  };
+}
+
 /** Whether a domain runs, is paused, or is gone, asked afresh. */
-export async function runStateOf(caller: LibvirtCaller, uuid: string): Promise<DomainRunState> {
+async function runStateOf(caller: LibvirtCaller, uuid: string): Promise<DomainRunState> {
   const listed = await listActiveDomains(caller);
   if (!listed.includes(uuid)) return "absent";
   const { state } = await readDomainState(caller, uuid);

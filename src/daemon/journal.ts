@@ -11,7 +11,7 @@ import type {
   PortQueue,
   Promiscuity,
 } from "../model/kernel.ts";
-import type { PauseRecord } from "../model/world.ts";
+import type { MigrationRecord, PauseRecord, Refusal } from "../model/world.ts";
 import { DiskFile, type StateFile } from "./state-file.ts";
 
 /** Settings that carry no owner's mark in the kernel. */
@@ -35,6 +35,11 @@ export interface PauseEntry extends PauseRecord {
   readonly outcome: "intended" | "done";
 }
 
+export interface MigrationEntry extends MigrationRecord {
+  /** intended: written before libvirt was asked. seen: libvirt has been seen at it. */
+  readonly outcome: "intended" | "seen";
+}
+
 /** Enabled on probation. */
 export interface Unconfirmed {
   /** When it is rolled back unless confirmed, Unix milliseconds. */
@@ -55,6 +60,10 @@ export interface JournalContents {
   /** Devices that got their clsact from us. */
   readonly clsactCreated: readonly string[];
   readonly pauses: readonly PauseEntry[];
+  /** Under way to other hosts. */
+  readonly migrations: readonly MigrationEntry[];
+  /** What destinations didn't take, until they may be asked again. */
+  readonly refusals: readonly Refusal[];
   /** Names of domains that an operator holds. */
   readonly holds: readonly string[];
   /** Uplinks that an operator took out of service. */
@@ -98,6 +107,30 @@ const contentsSchema = z.object({
     }),
   ),
   holds: z.array(z.string()),
+  // Journals of 0.1.0's first weeks have neither of these.
+  migrations: z
+    .array(
+      z.object({
+        domain: z.string(),
+        uuid: z.string(),
+        destination: z.string(),
+        sinceMs: z.number(),
+        bandwidthBitsPerSecond: z.number(),
+        reason: z.string(),
+        outcome: z.enum(["intended", "seen"]),
+      }),
+    )
+    .default([]),
+  refusals: z
+    .array(
+      z.object({
+        uuid: z.string(),
+        destination: z.string(),
+        untilMs: z.number(),
+        reason: z.string(),
+      }),
+    )
+    .default([]),
   // Journals of 0.1.0's first days have none of these.
   drains: z.array(z.object({ uplink: z.string(), sinceMs: z.number() })).default([]),
   exemptions: z.array(z.object({ uuid: z.string(), reason: z.string() })).default([]),
@@ -214,6 +247,8 @@ function emptyContents(bootId: string): JournalContents {
     before: [],
     clsactCreated: [],
     pauses: [],
+    migrations: [],
+    refusals: [],
     holds: [],
     drains: [],
     exemptions: [],

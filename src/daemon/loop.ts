@@ -299,7 +299,7 @@ export class ControlLoop {
 
   #domains(): readonly KnownDomain[] {
     const { journal, registry } = this.#options;
-    return registry.list(journal.contents.pauses, journal.contents.holds);
+    return registry.list(journal.contents);
   }
 
   #drains(): ReadonlyMap<string, number> {

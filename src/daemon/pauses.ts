@@ -14,7 +14,7 @@ import type { Registry } from "./registry.ts";
 export interface PausesOptions {
   readonly journal: Journal;
   readonly registry: Registry;
-  readonly libvirt: LibvirtPort;
+  readonly libvirt: Pick<LibvirtPort, "suspend" | "resume" | "stateOf">;
   readonly log: EventLog;
   readonly now: () => number;
 }

@@ -36,6 +36,17 @@ export interface FramePort {
   readonly close: () => void;
 }
 
+/** What libvirt is asked for when a domain is to be moved. */
+export interface MigrationCall {
+  /** libvirt's URI of the other host. */
+  readonly uri: string;
+  readonly migrateUri: string | null;
+  readonly bandwidthBitsPerSecond: number;
+  /** An answer that takes longer is none. */
+  readonly timeoutMs: number;
+}
+
+export type DomainJob = "none" | "migration" | "other";
 export type DomainRunState = "running" | "paused" | "other" | "absent";
 
 /** Calls to libvirt; each has a deadline of its own and rejects with LibvirtError. */
@@ -43,4 +54,10 @@ export interface LibvirtPort {
   readonly suspend: (uuid: string) => Promise<void>;
   readonly resume: (uuid: string) => Promise<void>;
   readonly stateOf: (uuid: string) => Promise<DomainRunState>;
+  /** Settles when the domain runs there and is gone from here. */
+  readonly migrate: (uuid: string, call: MigrationCall) => Promise<void>;
+  /** The long job of libvirt's that is under way; other: a save, a dump, a backup. */
+  readonly jobOf: (uuid: string) => Promise<DomainJob>;
+  /** Ends that job; the domain then goes on here. */
+  readonly abortJob: (uuid: string) => Promise<void>;
 }

@@ -3,9 +3,20 @@ import type { Config } from "../model/config.ts";
 import type { DomainDefinition, DomainPhase, Problem } from "../model/domain.ts";
 import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy, NetworkWish } from "../model/policy.ts";
-import type { PauseRecord } from "../model/world.ts";
+import type { MigrationRecord, PauseRecord, Refusal } from "../model/world.ts";
 import type { KnownDomain } from "../observe/world.ts";
 import { matchesGlob, matchPolicies } from "../policy/match.ts";
+
+/** What was done to domains, by us and by operators. */
+export interface Deeds {
+  readonly pauses: readonly PauseRecord[];
+  readonly migrations: readonly MigrationRecord[];
+  readonly refusals: readonly Refusal[];
+  /** Names. */
+  readonly holds: readonly string[];
+}
+
+const NO_REFUSALS: readonly Refusal[] = [];
 
 interface Entry {
   readonly definition: DomainDefinition;
@@ -99,13 +110,18 @@ export class Registry {
   }
 
   /** All domains, as the world is built from them. */
-  list(pauses: readonly PauseRecord[], holds: readonly string[]): KnownDomain[] {
+  list({ pauses, migrations, refusals, holds }: Deeds): KnownDomain[] {
     return [...this.#entries].map(([uuid, entry]) => ({
       ...entry,
       definition: { ...entry.definition, owner: this.#ownerOf(entry.definition) },
       held: holds.includes(entry.definition.name),
       pausedByUs: pauses.find((pause) => pause.uuid === uuid) ?? null,
       exempt: this.#exempt.get(uuid) ?? null,
+      migration: migrations.find((migration) => migration.uuid === uuid) ?? null,
+      // Nearly always none, and then the same array: what is the same in two worlds isn't planned again.
+      refusals: refusals.some((refusal) => refusal.uuid === uuid)
+        ? refusals.filter((refusal) => refusal.uuid === uuid)
+        : NO_REFUSALS,
     }));
   }
 

@@ -4,12 +4,14 @@
  */
 import type { Clock } from "../model/clock.ts";
 import type { ControlLoop, Run } from "./loop.ts";
+import type { Migrations } from "./migrations.ts";
 import type { Pauses } from "./pauses.ts";
 
 export interface SchedulerOptions {
   readonly clock: Clock;
   readonly loop: Pick<ControlLoop, "run" | "sample" | "mode">;
-  readonly pauses: Pick<Pauses, "carryOut">;
+  /** What is done to domains: pauses, migrations. */
+  readonly actions: readonly Pick<Pauses | Migrations, "carryOut">[];
   /** After each run that enforced, before anything is done to domains. */
   readonly enforced: (run: Run) => void;
   /** Takes what a run or an action threw. */
@@ -67,7 +69,7 @@ export class Scheduler {
    * @returns settles when what stood in the registry at the call is enforced, or that failed and was reported
    */
   async runNow(): Promise<void> {
-    const { clock, loop, pauses, enforced, report } = this.#options;
+    const { clock, loop, actions, enforced, report } = this.#options;
     if (this.#stopped) return;
     this.#cancelSoon();
     this.#soonAtMs = Number.POSITIVE_INFINITY;
@@ -77,9 +79,11 @@ export class Scheduler {
       const { world, plan } = run;
       if (loop.mode === "enforcing") {
         enforced(run);
-        pauses.carryOut(world, plan).then((changed) => {
-          if (changed) this.runSoon("a domain was paused or resumed", 0);
-        }, report);
+        for (const action of actions) {
+          action.carryOut(world, plan).then((changed) => {
+            if (changed) this.runSoon("something was done to a domain", 0);
+          }, report);
+        }
       }
       this.#cancelWake();
       if (plan.nextWakeAtMs !== null) {

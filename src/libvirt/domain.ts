@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import type { DomainDefinition, DomainPhase } from "../model/domain.ts";
 import { LibvirtError } from "../model/errors.ts";
-import { clip } from "../model/units.ts";
+import { clip, mebibytesPerSecondBelow } from "../model/units.ts";
 import type { LibvirtCaller } from "./connection.ts";
 import { parseDomainXml } from "./domain-xml.ts";
 
@@ -147,6 +147,62 @@ export async function resumeDomain(caller: LibvirtCaller, uuid: string): Promise
   await callDomain(caller, uuid, "Resume");
 }
 
+/**
+ * VIR_MIGRATE_LIVE | PEER2PEER | PERSIST_DEST | UNDEFINE_SOURCE | ABORT_ON_ERROR: libvirtd itself talks to the other
+ * host, and goes on without us; the definition is then there and no longer here, where it could start a second time;
+ * an I/O error ends it. Never UNSAFE, nor POSTCOPY, after which a failure of the network loses the guest.
+ */
+const MIGRATE_FLAGS = 1 | 2 | 8 | 16 | 4096;
+
+/**
+ * Moves a running domain to another host (virDomainMigrateToURI3).
+ * @param timeoutMs then it counts as unanswered; libvirt goes on with it
+ * @returns once it runs there
+ */
+export async function migrateDomain(
+  caller: LibvirtCaller,
+  uuid: string,
+  call: {
+    readonly uri: string;
+    readonly migrateUri: string | null;
+    readonly bandwidthBitsPerSecond: number;
+    readonly timeoutMs: number;
+  },
+): Promise<void> {
+  const bandwidth = BigInt(Math.max(1, mebibytesPerSecondBelow(call.bandwidthBitsPerSecond)));
+  const parameters = [
+    // VIR_MIGRATE_PARAM_BANDWIDTH, VIR_MIGRATE_PARAM_URI.
+    ["bandwidth", ["t", bandwidth]],
+    ...(call.migrateUri === null ? [] : [["migrate_uri", ["s", call.migrateUri]]]),
+  ];
+  const body = [call.uri, parameters, MIGRATE_FLAGS];
+  await callDomain(caller, uuid, "MigrateToURI3", "sa{sv}u", body, call.timeoutMs);
+}
+
+/** virDomainJobType: others tell of one that has ended. */
+const JOB_BOUNDED = 1;
+const JOB_UNBOUNDED = 2;
+/** virDomainJobOperation, VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT. */
+const MIGRATION_OUT = 5;
+
+/** The long job that is under way on a domain; other: a save, a dump, a backup. */
+export async function readJob(
+  caller: LibvirtCaller,
+  uuid: string,
+): Promise<"none" | "migration" | "other"> {
+  const answer = await callDomain(caller, uuid, "GetJobStats", "u", [0]);
+  const [type, stats] = Array.isArray(answer) ? answer : [];
+  if (typeof type !== "number" || typeof stats !== "object" || stats === null)
+    throw unexpected(`domain ${uuid}`, "GetJobStats", answer);
+  if (type !== JOB_BOUNDED && type !== JOB_UNBOUNDED) return "none";
+  return (stats as Record<string, unknown>)["operation"] === MIGRATION_OUT ? "migration" : "other";
+}
+
+/** Ends the job that is under way; a migration's domain then goes on here. */
+export async function abortJob(caller: LibvirtCaller, uuid: string): Promise<void> {
+  await callDomain(caller, uuid, "AbortJob");
+}
+
 /** @returns null unless it is the path that libvirt-dbus gives a QEMU domain (virtDBusUtilBusPathForVirDomain) */
 export function uuidFromPath(path: unknown): string | null {
   const match =
@@ -162,6 +218,7 @@ async function callDomain(
   member: string,
   signature?: string,
   body: readonly unknown[] = [],
+  timeoutMs?: number,
 ): Promise<unknown> {
   return await caller.call({
     object: `domain ${uuid}`,
@@ -169,6 +226,7 @@ async function callDomain(
     interface: DOMAIN,
     member,
     ...(signature !== undefined && { signature, body }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
   });
 }
 

@@ -56,6 +56,27 @@ export interface OwnerPattern {
   readonly manager: string;
 }
 
+/** A libvirt host that domains may be moved to; annotations and policies know it by its name only. */
+export interface Destination {
+  readonly name: string;
+  /** As this host's libvirtd reaches the other's: `qemu+tls://host2.example/system`. */
+  readonly uri: string;
+  /** Where the guest's memory is sent: `tcp://10.1.0.2`; null: as the destination's libvirt answers. */
+  readonly migrateUri: string | null;
+}
+
+/** How domains are moved. */
+export interface MigrationRules {
+  /** So many of ours at once; libvirt-dbus has four workers, and two must be left for everything else. */
+  readonly concurrent: 1 | 2;
+  /** The most that one may send; null: what reservations leave. */
+  readonly bandwidthBitsPerSecond: number | null;
+  /** After so long it is aborted. */
+  readonly timeoutMs: number;
+  /** A destination to which a domain couldn't be moved isn't asked again for it for so long. */
+  readonly retryMs: number;
+}
+
 /** How a vNIC is announced after it changed uplink. */
 export interface AnnouncementRules {
   /** Frames a move, one a VLAN each time. */
@@ -72,6 +93,9 @@ export interface Config {
   readonly annotations: "lenient" | "strict";
   readonly caps: readonly Cap[];
   readonly owners: readonly OwnerPattern[];
+  /** In the order in which they are asked where a policy names none. */
+  readonly destinations: readonly Destination[];
+  readonly migration: MigrationRules;
   /** Bound of every pause by us. */
   readonly maxPauseMs: number;
   /** How often everything is read anew and compared. */

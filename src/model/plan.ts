@@ -34,9 +34,18 @@ export interface VnicPlan {
 
 export type DomainAction = "none" | FailoverAction | "resume";
 
+/** Where a domain is moved to. */
+export interface MigrationPlan {
+  readonly destination: string;
+  /** The most that it may send. */
+  readonly bandwidthBitsPerSecond: number;
+}
+
 export interface DomainPlan {
   readonly domain: string;
   readonly action: DomainAction;
+  /** To be begun, or under way and to go on; null: none, and one that is under way is to be aborted. */
+  readonly migration: MigrationPlan | null;
   /** When the action is due, world time; at or before nowMs: now. */
   readonly dueAtMs: number;
   readonly reasons: readonly string[];

@@ -35,6 +35,8 @@ export interface Failover {
   readonly maxPauseMs: number | null;
   /** Names of destinations in uplinkd.yaml, in order; never URIs. */
   readonly destinations: readonly string[];
+  /** A cap forbids pauses: a migration that comes to nothing is followed by throttling. */
+  readonly neverPause?: true;
 }
 
 /** A vNIC's policy with every gap filled. */

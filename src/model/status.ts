@@ -89,15 +89,25 @@ export interface VnicStatus {
   readonly unshapedReason: string | null;
 }
 
+export interface MigrationStatus {
+  /** Its name in uplinkd.yaml. */
+  readonly destination: string;
+  readonly sinceMs: number;
+  /** The most that it may send. */
+  readonly bandwidthBitsPerSecond: number;
+}
+
 export interface DomainStatus {
   readonly name: string;
   readonly phase: DomainPhase;
   readonly action: DomainAction;
   readonly pausedByUs: boolean;
-  /** By an operator: shaped, never paused nor discarded. */
+  /** By an operator: shaped, never paused, discarded nor moved. */
   readonly held: boolean;
-  /** Another manager that owns it, so that it is shaped, never paused; null: none. */
+  /** Another manager that owns it, so that it is shaped, never paused or moved; null: none. */
   readonly owner: string | null;
+  /** A migration by uplinkd that is under way; null: none. */
+  readonly migration: MigrationStatus | null;
   readonly vnics: readonly VnicStatus[];
   readonly problems: readonly Problem[];
 }

@@ -143,6 +143,16 @@ export function formatPercent(fraction: number): string {
   return `${Number((fraction * 100).toFixed(4))}%`;
 }
 
+/** libvirt's VIR_MIGRATE_PARAM_BANDWIDTH is in whole mebibytes per second. */
+export function bitsPerSecondFromMebibytesPerSecond(mebibytesPerSecond: number): number {
+  return mebibytesPerSecond * 1024 * 1024 * 8;
+}
+
+/** The other way, never more than what is given. */
+export function mebibytesPerSecondBelow(bitsPerSecond: number): number {
+  return Math.floor(bitsPerSecond / bitsPerSecondFromMebibytesPerSecond(1));
+}
+
 /** libvirt's `<bandwidth average>` is in kibibytes per second (libvirt: formatdomain, QoS). */
 export function bitsPerSecondFromKibibytesPerSecond(kibibytesPerSecond: number): number {
   return kibibytesPerSecond * 1024 * 8;

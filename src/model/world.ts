@@ -104,6 +104,28 @@ export interface PauseRecord {
   readonly demandBitsPerSecond: Readonly<Record<string, number>>;
 }
 
+/** A migration of ours that is under way, as journaled before the act. */
+export interface MigrationRecord {
+  readonly domain: string;
+  readonly uuid: string;
+  /** Its name in the configuration. */
+  readonly destination: string;
+  readonly sinceMs: number;
+  /** Its cap; counted as the host's traffic for as long as it lasts. */
+  readonly bandwidthBitsPerSecond: number;
+  readonly reason: string;
+}
+
+/** A destination to which a domain couldn't be moved. */
+export interface Refusal {
+  readonly uuid: string;
+  readonly destination: string;
+  /** It isn't asked again before. */
+  readonly untilMs: number;
+  /** In libvirt's words. */
+  readonly reason: string;
+}
+
 export interface DomainState {
   readonly name: string;
   readonly uuid: string;
@@ -117,6 +139,9 @@ export interface DomainState {
   readonly pausedByUs: PauseRecord | null;
   /** Why it isn't paused again before its team is whole: a person resumed it, or maxPause ran out; else null. */
   readonly exempt: string | null;
+  /** To another host, by us; null: none. */
+  readonly migration: MigrationRecord | null;
+  readonly refusals: readonly Refusal[];
 }
 
 export interface World {

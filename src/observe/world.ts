@@ -19,7 +19,9 @@ import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
 import type {
   DomainState,
+  MigrationRecord,
   PauseRecord,
+  Refusal,
   TeamState,
   UplinkState,
   VnicState,
@@ -38,6 +40,8 @@ export interface KnownDomain {
   readonly held: boolean;
   readonly pausedByUs: PauseRecord | null;
   readonly exempt: string | null;
+  readonly migration: MigrationRecord | null;
+  readonly refusals: readonly Refusal[];
 }
 
 export interface Observation {
@@ -80,6 +84,8 @@ export function buildWorld(seen: Observation): World {
         held: known.held,
         pausedByUs: known.pausedByUs,
         exempt: known.exempt,
+        migration: known.migration,
+        refusals: known.refusals,
         vnics: definition.vnics.map((vnic) =>
           buildVnic(vnic, known, seen, { teams, byName, byIndex, filters, claimed }),
         ),
@@ -122,9 +128,21 @@ function buildTeam(
     conflicts: seen.conflicts.filter(
       (conflict) => names.includes(conflict.device) || conflict.device === config.bond,
     ),
-    hostDemandBitsPerSecond:
-      seen.loads.loads.get(loadKey(config.name, DEFAULT_MINOR))?.demandBitsPerSecond ?? null,
+    hostDemandBitsPerSecond: hostDemandOf(config, seen),
   };
+}
+
+/**
+ * What the host itself wants to send. Migrations count with all that they may send from their beginning on, on every
+ * team: which of them they go by is the host's routing's choice.
+ */
+function hostDemandOf(config: TeamConfig, seen: Observation): number | null {
+  const load = seen.loads.loads.get(loadKey(config.name, DEFAULT_MINOR));
+  const measured = load?.demandBitsPerSecond ?? null;
+  let migrating = 0;
+  for (const { migration } of seen.domains) migrating += migration?.bandwidthBitsPerSecond ?? 0;
+  if (migrating === 0) return measured;
+  return Math.max(measured ?? 0, config.host.reservationBitsPerSecond + migrating);
 }
 
 function nameOf(byIndex: ReadonlyMap<number, LinkState>, ifindex: number | null): string | null {

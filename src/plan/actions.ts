@@ -2,11 +2,12 @@
  * What is to be done to domains while their team is degraded: for the settled state after a loss, which domains
  * can't get what they wanted before it, lowest priority first, sharing anew after each.
  */
-import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
+import { FAILOVER_ACTIONS, type Failover, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
-import type { DomainState, TeamState } from "../model/world.ts";
+import type { DomainState, TeamState, World } from "../model/world.ts";
 import { hasEnough } from "./expect.ts";
 import type { Load } from "./load.ts";
+import { whyNowhere } from "./migration.ts";
 import type { Member, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
 import { Sharing } from "./sharing.ts";
@@ -34,6 +35,7 @@ export type Judged = Float64Array;
  * @returns the casualties in the order in which they fall
  */
 export function settleDegradation(
+  world: World,
   team: TeamState,
   load: Load,
   judged: Judged,
@@ -79,13 +81,11 @@ export function settleDegradation(
       short.push(index);
     }
     if (short.length === 0) continue;
-    const { action: wanted, graceMs } = strongest(
-      short.map((index) => roster.members[index] as Member),
-    );
+    const failover = strongest(short.map((index) => roster.members[index] as Member));
+    const { graceMs } = failover;
     const domain = roster.members[first]?.domain as DomainState;
-    const mild = whyMild(domain, wanted);
-    const action = mild === null ? wanted : "throttle";
-    if (mild !== null) reason += `; only throttled: ${mild}`;
+    const { action, why } = soften(world, domain, failover);
+    if (why !== null) reason += `; ${why}`;
     casualties.push({ domain, first, end, action, immediate: false, graceMs, reason });
     if (action === "throttle") continue;
     silence.fill(1, first, end);
@@ -126,7 +126,7 @@ function discardedAt({ roster, placement, uplinks }: Load, first: number, end: n
 }
 
 /** Of several vNICs that lack something, the strongest action holds, with its own grace time. */
-function strongest(members: readonly Member[]): { action: FailoverAction; graceMs: number } {
+function strongest(members: readonly Member[]): Failover {
   const policies = members.map((member) => member.vnic.policy.failover);
   return policies.reduce((best, next) =>
     FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(best.action) ? next : best,
@@ -140,6 +140,21 @@ function lackReason(
 ): string {
   const demand = formatRate(judgedBitsPerSecond ?? 0);
   return `${member?.vnic.mac} wanted ${demand} before the loss and gets ${formatRate(getsBitsPerSecond)}`;
+}
+
+/** The action that can be taken: the wanted one, or a milder one and why. */
+function soften(
+  world: World,
+  domain: DomainState,
+  { action, neverPause }: Failover,
+): { readonly action: FailoverAction; readonly why: string | null } {
+  const mild = whyMild(domain, action);
+  if (mild !== null) return { action: "throttle", why: `only throttled: ${mild}` };
+  const nowhere = action === "migrate" ? whyNowhere(world, domain) : null;
+  if (nowhere === null) return { action, why: null };
+  return neverPause === true
+    ? { action: "throttle", why: `only throttled, not moved: ${nowhere}` }
+    : { action: "pause", why: `paused, not moved: ${nowhere}` };
 }
 
 /** Why nothing stronger than throttling may be done to a domain, or null. */

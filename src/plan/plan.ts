@@ -4,23 +4,18 @@
  */
 import type { Problem } from "../model/domain.ts";
 import type { KernelMap } from "../model/kernel.ts";
-import type { DomainAction, DomainPlan, Plan, TeamPlan, VnicPlan } from "../model/plan.ts";
-import { formatDuration, formatRate } from "../model/units.ts";
-import type { DomainState, TeamState, World } from "../model/world.ts";
+import type { DomainPlan, Plan, TeamPlan, VnicPlan } from "../model/plan.ts";
+import { formatRate } from "../model/units.ts";
+import type { TeamState, World } from "../model/world.ts";
 import type { Judged } from "./actions.ts";
+import { planDomains } from "./domains.ts";
 import { changeKernel, makeKernel, type TeamChange } from "./kernel.ts";
+import { migrationEndsAtMs } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import type { Member, Roster } from "./roster.ts";
 import { changeRoster } from "./roster-change.ts";
 import { readStanding } from "./standing.ts";
-import {
-  type DueCasualty,
-  type Earlier,
-  least,
-  planTeam,
-  type TeamCase,
-  type TeamResult,
-} from "./team.ts";
+import { type Earlier, least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
 
 /** A team's result; of one that can't be managed what is said of it. */
 export type TeamAnswer = TeamResult | TeamPlan;
@@ -204,7 +199,8 @@ export function assemblePlan(
       return least(
         [
           ...results.map((result) => result.nextWakeAtMs),
-          ...pausesOf(world).map((domain) => pauseEndsAtMs(world, domain)),
+          ...world.domains.map((domain) => pauseEndsAtMs(world, domain)),
+          ...world.domains.map((domain) => migrationEndsAtMs(world, domain)),
         ].filter((at) => at !== null && at > world.nowMs) as number[],
       );
     },
@@ -220,63 +216,6 @@ export function assemblePlan(
 function markBroken(vnics: readonly VnicPlan[], broken: ReadonlySet<string>): readonly VnicPlan[] {
   if (broken.size === 0) return vnics;
   return vnics.map((vnic) => (broken.has(vnic.mac) ? { ...vnic, survivesOneLoss: false } : vnic));
-}
-
-function pausesOf(world: World): DomainState[] {
-  return world.domains.filter((domain) => domain.pausedByUs !== null);
-}
-
-const NOBODY: readonly DueCasualty[] = [];
-
-function planDomains(world: World, results: readonly TeamResult[]): DomainPlan[] {
-  const casualties = new Map<string, DueCasualty[]>();
-  for (const casualty of results.flatMap((result) => result.casualties)) {
-    const found = casualties.get(casualty.domain.name);
-    if (found === undefined) casualties.set(casualty.domain.name, [casualty]);
-    else found.push(casualty);
-  }
-  const isolated = new Set(
-    results.flatMap(({ team }) => (team.condition === "isolated" ? [team.name] : [])),
-  );
-  return world.domains.map((domain) =>
-    planDomain(world, domain, casualties.get(domain.name) ?? NOBODY, isolated),
-  );
-}
-
-/** Mildest first; of several teams' wishes for a domain the strongest holds. */
-const STRENGTH: readonly DomainAction[] = ["none", "throttle", "discard", "pause", "migrate"];
-
-function planDomain(
-  world: World,
-  domain: DomainState,
-  casualties: readonly DueCasualty[],
-  isolated: ReadonlySet<string>,
-): DomainPlan {
-  let action: DomainAction = "none";
-  let dueAtMs = world.nowMs;
-  for (const casualty of casualties) {
-    if (STRENGTH.indexOf(casualty.action) <= STRENGTH.indexOf(action)) continue;
-    action = casualty.action;
-    dueAtMs = casualty.dueAtMs;
-  }
-  const reasons = casualties.length === 0 ? [] : casualties.map((casualty) => casualty.reason);
-  const { name, pausedByUs } = domain;
-  if (pausedByUs === null) return { domain: name, action, dueAtMs, reasons };
-  const now = { domain: name, dueAtMs: world.nowMs };
-  if (domain.held) return { ...now, action: "resume", reasons: ["held by an operator"] };
-  const endsAtMs = pauseEndsAtMs(world, domain);
-  if (endsAtMs !== null && world.nowMs >= endsAtMs) {
-    const lasted = formatDuration(endsAtMs - pausedByUs.sinceMs);
-    const reason = `paused for ${lasted}, the longest pause allowed`;
-    return { ...now, action: "resume", reasons: [reason, ...reasons] };
-  }
-  if (action === "pause" || action === "migrate") return { ...now, action: "pause", reasons };
-  // While nothing is usable nobody can tell whether it fits: what is paused stays so, within maxPause.
-  if (domain.vnics.some((vnic) => vnic.team !== null && isolated.has(vnic.team))) {
-    return { ...now, action: "pause", reasons: ["paused, and no uplink is usable", ...reasons] };
-  }
-  const reason = "what it wanted before the loss fits again";
-  return { ...now, action: "resume", reasons: [reason, ...reasons] };
 }
 
 function unshaped(world: World): Problem[] {

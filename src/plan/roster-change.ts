@@ -85,7 +85,9 @@ function sameDomain(a: DomainState, b: DomainState): boolean {
     a.pausedByUs === b.pausedByUs &&
     a.held === b.held &&
     a.exempt === b.exempt &&
-    a.owner === b.owner
+    a.owner === b.owner &&
+    a.migration === b.migration &&
+    a.refusals === b.refusals
   );
 }
 

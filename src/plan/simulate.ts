@@ -39,7 +39,9 @@ function simulate(world: World, failed: readonly string[]): Simulation {
 }
 
 /** What we have paused for a loss of today is judged anew, by what it wanted then. */
-function resumed(domain: DomainState): DomainState {
+function resumed(given: DomainState): DomainState {
+  // What is being moved is still here, and may stay.
+  const domain = given.migration === null ? given : { ...given, migration: null };
   if (domain.pausedByUs === null) return domain;
   const { demandBitsPerSecond } = domain.pausedByUs;
   return {

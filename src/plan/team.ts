@@ -84,7 +84,8 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const load = quick?.load ?? loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
-  const fallen = missing.length === 0 || isolated ? [] : settleDegradation(team, load, judged);
+  const fallen =
+    missing.length === 0 || isolated ? [] : settleDegradation(world, team, load, judged);
   const since = Math.max(0, ...missing.map(missingSinceMs));
   const casualties = fallen.map((casualty) => ({
     ...casualty,

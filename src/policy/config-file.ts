@@ -1,7 +1,7 @@
 /** The shape of uplinkd.yaml and of its drop-ins. Defaults are not here but in config.ts. */
 import { z } from "zod";
 import { PolicyError } from "../model/errors.ts";
-import { parsePercent } from "../model/units.ts";
+import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";
 import { action, duration, name, priority, rate, shares } from "./policy-file.ts";
 import { parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
 
@@ -74,6 +74,40 @@ const owner = strictMap({
   manager: name.describe("Who owns them, such as pacemaker."),
 });
 
+/**
+ * libvirt's URI of a remote host, as `virsh -c` takes it. No `unix` transport and no missing host: that would be this
+ * host itself.
+ */
+const libvirtUri = z
+  .string({ error: "must be libvirt's URI of another host" })
+  .max(1024, { error: "is longer than 1024 characters" })
+  .regex(/^qemu\+(?:tls|ssh|tcp|libssh2?):\/\/[^\s/?#]+\/system(?:\?\S*)?$/, {
+    error: "is no URI such as qemu+tls://host2.example/system",
+  });
+
+const migrateUri = z
+  .string({ error: "must be a URI such as tcp://10.1.0.2" })
+  .max(1024, { error: "is longer than 1024 characters" })
+  .regex(/^(?:tcp|rdma):\/\/[^\s/?#]+$/, { error: "is no URI such as tcp://10.1.0.2" });
+
+const destination = strictMap({
+  name: name.describe("What annotations and policies call it."),
+  uri: libvirtUri.describe("As this host's libvirt reaches it: qemu+tls://host2.example/system."),
+  migrateUri: migrateUri
+    .optional()
+    .describe("Where the guest's memory is sent; by default what its libvirt answers."),
+});
+
+const migration = strictMap({
+  concurrent: z
+    .union([z.literal(1), z.literal(2)], { error: "must be 1 or 2" })
+    .optional()
+    .describe("Migrations by uplinkd at a time."),
+  bandwidth: rate("The most that one may send; by default what reservations leave.").optional(),
+  timeout: duration("A migration that takes longer is aborted.").optional(),
+  retry: duration("A destination that didn't take a domain isn't asked again before.").optional(),
+});
+
 /** The shape of uplinkd.yaml; also the source of policies/schema/uplinkd.json. */
 export const configFileSchema = strictMap({
   teams: z
@@ -98,7 +132,14 @@ export const configFileSchema = strictMap({
   owners: z
     .array(owner)
     .optional()
-    .describe("Domains of other managers: shaped, never paused; nova, oVirt, KubeVirt are known."),
+    .describe(
+      "Domains of other managers: shaped, never paused or moved; nova, oVirt, KubeVirt are known.",
+    ),
+  destinations: z
+    .array(destination)
+    .optional()
+    .describe("Hosts that domains may be moved to; asked in this order where a policy names none."),
+  migration: migration.optional().describe("How domains are moved."),
   maxPause: duration("Bound of every pause.").optional(),
   resync: duration("How often everything is read anew and compared.").optional(),
   announcements: z
@@ -120,6 +161,13 @@ export const configFileSchema = strictMap({
 
 export type ConfigFile = z.output<typeof configFileSchema>;
 export type TeamFile = Exclude<NonNullable<ConfigFile["teams"]>, "auto">[number];
+
+/** A whole MiB/s is the least that libvirt can be told; see units.ts. */
+const LEAST_MIGRATION_BANDWIDTH = bitsPerSecondFromMebibytesPerSecond(1);
+const MIGRATION_BOUNDS = [
+  { key: "timeout", leastMs: 10e3, mostMs: 24 * 3600e3 },
+  { key: "retry", leastMs: 1000, mostMs: 24 * 3600e3 },
+] as const;
 
 /** Bounds of times that would break something: below, the loop would spin; above, healing would be late. */
 const BOUNDS = [
@@ -163,6 +211,20 @@ function contradictions(file: ConfigFile): Contradiction[] {
     const wrong = outside(file[key], leastMs, mostMs);
     if (wrong !== null) found.push({ path: [key], message: wrong });
   }
+  for (const { key, leastMs, mostMs } of MIGRATION_BOUNDS) {
+    const wrong = outside(file.migration?.[key], leastMs, mostMs);
+    if (wrong !== null) found.push({ path: ["migration", key], message: wrong });
+  }
+  const bandwidth = file.migration?.bandwidth;
+  if (bandwidth !== undefined && bandwidth < LEAST_MIGRATION_BANDWIDTH)
+    found.push({
+      path: ["migration", "bandwidth"],
+      message: `must be at least ${formatRate(LEAST_MIGRATION_BANDWIDTH)}, libvirt's least`,
+    });
+  const names = new Set<string>();
+  for (const [index, { name: own }] of (file.destinations ?? []).entries())
+    if (isRepeated(names, own))
+      found.push({ path: ["destinations", index, "name"], message: "is there twice" });
   return found;
 }
 

@@ -16,6 +16,17 @@ export function writeConfig(config: Config): string {
       actions: [...cap.actions],
     })),
     owners: config.owners.map(({ domain, manager }) => ({ domain, manager })),
+    destinations: config.destinations.map(({ name, uri, migrateUri }) => ({
+      name,
+      uri,
+      ...(migrateUri === null ? {} : { migrateUri }),
+    })),
+    migration: {
+      concurrent: config.migration.concurrent,
+      ...given("bandwidth", config.migration.bandwidthBitsPerSecond, writeRate),
+      timeout: writeDuration(config.migration.timeoutMs),
+      retry: writeDuration(config.migration.retryMs),
+    },
     maxPause: writeDuration(config.maxPauseMs),
     resync: writeDuration(config.resyncMs),
     announcements:

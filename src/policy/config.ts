@@ -1,5 +1,12 @@
 /** uplinkd.yaml and its drop-ins laid together, every default filled in. */
-import type { Cap, Config, HostShare, TeamConfig, UplinkConfig } from "../model/config.ts";
+import type {
+  Cap,
+  Config,
+  Destination,
+  HostShare,
+  TeamConfig,
+  UplinkConfig,
+} from "../model/config.ts";
 import { FAILOVER_ACTIONS } from "../model/policy.ts";
 import type { ConfigFile, TeamFile } from "./config-file.ts";
 
@@ -34,6 +41,15 @@ const DEFAULTS: Config = {
   annotations: "lenient",
   caps: [],
   owners: [],
+  destinations: [],
+  migration: {
+    // A second one halves what each gets, and most of the first's second half is then sent again.
+    concurrent: 1,
+    bandwidthBitsPerSecond: null,
+    // 4 GiB at 1 Gbit/s take 40 s; one that isn't done by then writes faster than is sent.
+    timeoutMs: 5 * 60e3,
+    retryMs: 10 * 60e3,
+  },
   maxPauseMs: 15 * 60e3,
   resyncMs: 10e3,
   // One may be lost in the queue of a switch that is busy with the same failure; the last comes after the first rush.
@@ -42,7 +58,7 @@ const DEFAULTS: Config = {
 
 /**
  * Lays files over each other in order and fills in defaults. A later file's value replaces an earlier one's;
- * of `teams` an entry replaces the earlier entry of the same bond, others are added; `caps` and `owners` are added, so that
+ * of `teams` an entry replaces the earlier entry of the same bond, of `destinations` that of the same name, others are added; `caps` and `owners` are added, so that
  * a drop-in can't lift what the main file caps.
  */
 export function buildConfig(files: readonly ConfigFile[]): Config {
@@ -69,10 +85,27 @@ function layOver(base: Config, file: ConfigFile): Config {
     annotations: file.annotations ?? base.annotations,
     caps: [...base.caps, ...(file.caps ?? []).map(buildCap)],
     owners: [...base.owners, ...(file.owners ?? [])],
+    destinations: layDestinations(base.destinations, file.destinations),
+    migration: {
+      concurrent: file.migration?.concurrent ?? base.migration.concurrent,
+      bandwidthBitsPerSecond: file.migration?.bandwidth ?? base.migration.bandwidthBitsPerSecond,
+      timeoutMs: file.migration?.timeout ?? base.migration.timeoutMs,
+      retryMs: file.migration?.retry ?? base.migration.retryMs,
+    },
     maxPauseMs: file.maxPause ?? base.maxPauseMs,
     resyncMs: file.resync ?? base.resyncMs,
     announcements: layAnnouncements(base.announcements, file.announcements),
   };
+}
+
+function layDestinations(
+  base: readonly Destination[],
+  file: ConfigFile["destinations"],
+): readonly Destination[] {
+  const byName = new Map(base.map((destination) => [destination.name, destination]));
+  for (const { name, uri, migrateUri } of file ?? [])
+    byName.set(name, { name, uri, migrateUri: migrateUri ?? null });
+  return [...byName.values()];
 }
 
 function layAnnouncements(

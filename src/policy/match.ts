@@ -147,6 +147,8 @@ function applyCap(policy: NetworkPolicy, cap: Cap, problems: ProblemList): Netwo
   }
   const { action } = policy.failover;
   const allowed = mildestInstead(action, cap.actions);
+  if (allowed === "migrate" && !cap.actions.includes("pause"))
+    capped = { ...capped, failover: { ...capped.failover, neverPause: true } };
   if (allowed !== action) {
     problems.add(`failover action ${action} is not among ${by}; it has ${allowed}`, remedy);
     capped = { ...capped, failover: { ...capped.failover, action: allowed } };

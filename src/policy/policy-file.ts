@@ -75,7 +75,9 @@ export const policyFileSchema = strictMap({
     action: action.optional(),
     grace: duration("How long its demand must exceed its grant before the action.").optional(),
     maxPause: duration("The longest pause; by default that of uplinkd.yaml.").optional(),
-    destination: names("Names of destinations in uplinkd.yaml, in order; never URIs.").optional(),
+    destination: names(
+      "Names of destinations in uplinkd.yaml, in order; by default all.",
+    ).optional(),
   })
     .describe("What becomes of a domain when its promise can't be kept.")
     .optional(),
@@ -116,9 +118,6 @@ function contradictions(file: PolicyFile): { path: string[]; message: string }[]
   if (limit === 0) found.push({ path: ["bandwidth", "limit"], message: "must be above zero" });
   else if (reservation !== undefined && limit !== undefined && limit < reservation)
     found.push({ path: ["bandwidth", "limit"], message: "is below the reservation" });
-  const { action: does, destination } = file.failover ?? {};
-  if (does === "migrate" && (destination ?? []).length === 0)
-    found.push({ path: ["failover", "action"], message: "'migrate' needs a destination" });
   return found;
 }
 

@@ -3,6 +3,7 @@
  * The format is a promise: docs/reference shows it.
  */
 import { z } from "zod";
+import type { Destination } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { isUnicast, type Mac, parseMac } from "../model/mac.ts";
 import {
@@ -87,6 +88,7 @@ const scenarioSchema = strictMap({
 type Scenario = z.output<typeof scenarioSchema>;
 type Domain = NonNullable<Scenario["domains"]>[number];
 type Vnic = NonNullable<Domain["vnics"]>[number];
+type Wishes = Pick<z.output<typeof network>, "failover">;
 type Path = readonly PropertyKey[];
 
 /**
@@ -142,6 +144,13 @@ class Checker {
         annotations: "strict",
         caps: [],
         owners: [],
+        destinations: this.#destinations(),
+        migration: {
+          concurrent: 1,
+          bandwidthBitsPerSecond: null,
+          timeoutMs: Number.MAX_SAFE_INTEGER,
+          retryMs: 0,
+        },
         maxPauseMs: Number.MAX_SAFE_INTEGER,
         resyncMs: 60_000,
         announcements: null,
@@ -150,6 +159,21 @@ class Checker {
       domains: domains.map((domain, index) => this.#domain(domain, index)),
       kernel: new Map(),
     };
+  }
+
+  /** A scenario has no configuration: whoever is named is there, and one more for who names none. */
+  #destinations(): Destination[] {
+    const wishes: Wishes[] = [...Object.values(this.#scenario.policies ?? {})];
+    for (const domain of this.#scenario.domains ?? []) {
+      for (const level of [domain, ...(domain.vnics ?? [])])
+        wishes.push(level, level.network ?? {});
+    }
+    const named = wishes.flatMap(({ failover: said }) => said?.destination ?? []);
+    return ["another host", ...new Set(named)].map((own) => ({
+      name: own,
+      uri: "",
+      migrateUri: null,
+    }));
   }
 
   #team(): TeamState {
@@ -239,6 +263,8 @@ class Checker {
       held: false,
       pausedByUs: null,
       exempt: null,
+      migration: null,
+      refusals: [],
     };
   }
 

@@ -1,10 +1,11 @@
 /** One run of the daemon over the models: its real parts, wired as src/daemon/daemon.ts wires them. */
 import { Admissions } from "../../src/daemon/admissions.ts";
-import { Domains, runStateOf } from "../../src/daemon/domains.ts";
+import { Domains, libvirtPort } from "../../src/daemon/domains.ts";
 import { EventLog } from "../../src/daemon/events.ts";
 import { handleHook } from "../../src/daemon/hooks.ts";
 import { Journal } from "../../src/daemon/journal.ts";
 import { ControlLoop, type Run } from "../../src/daemon/loop.ts";
+import { Migrations } from "../../src/daemon/migrations.ts";
 import { Operator } from "../../src/daemon/operator.ts";
 import { Pauses } from "../../src/daemon/pauses.ts";
 import type { KernelPort } from "../../src/daemon/ports.ts";
@@ -13,7 +14,6 @@ import { Scheduler } from "../../src/daemon/scheduler.ts";
 import type { StateFile } from "../../src/daemon/state-file.ts";
 import type { HookAnswer, HookRequest } from "../../src/hook/request.ts";
 import type { ConnectionOptions } from "../../src/libvirt/connection.ts";
-import { resumeDomain, suspendDomain } from "../../src/libvirt/domain.ts";
 import { type Connection, LibvirtMonitor } from "../../src/libvirt/monitor.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import { UplinkError } from "../../src/model/errors.ts";
@@ -45,6 +45,7 @@ export class Daemon {
   readonly #scheduler: Scheduler;
   readonly #admissions: Admissions;
   readonly #pauses: Pauses;
+  readonly #migrations: Migrations;
   readonly #log: EventLog;
   readonly #resyncMs: number;
   ready = false;
@@ -77,17 +78,23 @@ export class Daemon {
       registry: this.registry,
       log,
       now,
-      libvirt: {
-        suspend: (uuid) => suspendDomain(monitor, uuid),
-        resume: (uuid) => resumeDomain(monitor, uuid),
-        stateOf: (uuid) => runStateOf(monitor, uuid),
-      },
+      libvirt: libvirtPort(monitor),
     });
     this.#pauses = pauses;
+    const migrations = new Migrations({
+      journal: this.journal,
+      log,
+      now,
+      libvirt: libvirtPort(monitor),
+      rules: () => loaded.config.migration,
+      changed: (why) => this.#scheduler.runSoon(why, 0),
+    });
+    this.#migrations = migrations;
     const domains: Domains = new Domains({
       caller: monitor,
       registry: this.registry,
       pauses,
+      migrations,
       log,
       now,
       changed: (why) => this.#scheduler.runSoon(why, 0),
@@ -113,7 +120,7 @@ export class Daemon {
     this.#scheduler = new Scheduler({
       clock,
       loop: this.loop,
-      pauses,
+      actions: [pauses, migrations],
       enforced: outside.ran,
       report: (error) => this.report(error),
     });
@@ -143,7 +150,7 @@ export class Daemon {
 
   /** uplinkctl release. @returns whether all of it was taken away */
   async release(): Promise<boolean> {
-    const failed = await this.#pauses.resumeAll();
+    const failed = [...(await this.#migrations.abortAll()), ...(await this.#pauses.resumeAll())];
     const { refused } = await this.loop.release();
     return failed.length + refused.length === 0;
   }

@@ -6,8 +6,10 @@ import type { Plan, VnicPlan } from "../../src/model/plan.ts";
 import { FALLBACK_POLICY, mergePolicy, type NetworkWish } from "../../src/model/policy.ts";
 import type {
   DomainState,
+  MigrationRecord,
   Move,
   PauseRecord,
+  Refusal,
   TeamState,
   UplinkState,
   VnicState,
@@ -38,6 +40,8 @@ export interface DomainSpec {
   readonly owner?: string;
   readonly exempt?: string;
   readonly pausedByUs?: PauseRecord;
+  readonly migration?: MigrationRecord;
+  readonly refusals?: readonly Refusal[];
   readonly vnics: readonly VnicSpec[];
 }
 
@@ -60,6 +64,8 @@ export const PLAIN_CONFIG: World["config"] = {
   annotations: "lenient",
   caps: [],
   owners: [],
+  destinations: [],
+  migration: { concurrent: 1, bandwidthBitsPerSecond: null, timeoutMs: 300_000, retryMs: 600_000 },
   maxPauseMs: 600_000,
   resyncMs: 60_000,
   announcements: null,
@@ -150,6 +156,8 @@ function buildDomain(spec: DomainSpec, index: number, minors: { next: number }):
     held: spec.held ?? false,
     pausedByUs: spec.pausedByUs ?? null,
     exempt: spec.exempt ?? null,
+    migration: spec.migration ?? null,
+    refusals: spec.refusals ?? [],
   };
 }
 

@@ -119,7 +119,10 @@ describe("uplinkctl", function () {
 
   it("holds and drains, and ends with 1 and the reasons where a reservation would break", async () => {
     await serve();
-    assert.match((await run(["hold", "web1"])).stdout, /^web1 is held: shaped, never paused$/m);
+    assert.match(
+      (await run(["hold", "web1"])).stdout,
+      /^web1 is held: shaped, never paused or moved$/m,
+    );
     assert.equal((await run(["unhold", "web9"])).code, 2);
     const refused = await run(["drain", "eno1"]);
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);

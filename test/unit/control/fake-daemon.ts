@@ -43,6 +43,7 @@ const web1: DomainStatus = {
   pausedByUs: false,
   held: false,
   owner: null,
+  migration: null,
   vnics: [vnic],
   problems: [],
 };
@@ -54,6 +55,7 @@ const batch: DomainStatus = {
   pausedByUs: true,
   held: false,
   owner: null,
+  migration: null,
   vnics: [
     {
       ...vnic,

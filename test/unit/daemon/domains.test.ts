@@ -23,6 +23,7 @@ describe("what libvirt says of domains", () => {
       },
       registry,
       pauses: { noteResumed: () => {}, noteStopped: () => {}, settle: async () => {} },
+      migrations: { noteStopped: () => {}, settle: async () => {} },
       log: fakeLog().log,
       now: () => 0,
       changed: () => {},

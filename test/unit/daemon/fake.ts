@@ -15,7 +15,10 @@ import type { LinkState } from "../../../src/model/link.ts";
 import { parseMac } from "../../../src/model/mac.ts";
 import type { Step } from "../../../src/model/step.ts";
 
-export class FakeLibvirt implements LibvirtPort {
+/** What was done to domains, where that is nothing. */
+export const NOTHING_DONE = { pauses: [], migrations: [], refusals: [], holds: [] };
+
+export class FakeLibvirt implements Pick<LibvirtPort, "suspend" | "resume" | "stateOf"> {
   readonly states = new Map<string, DomainRunState>();
   readonly calls: string[] = [];
   /** What the next calls of this name reject with. */

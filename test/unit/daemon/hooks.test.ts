@@ -27,6 +27,7 @@ describe("libvirt's hook", () => {
       },
       registry,
       pauses: { noteResumed: () => {}, noteStopped: () => {}, settle: async () => {} },
+      migrations: { noteStopped: () => {}, settle: async () => {} },
       log,
       now: () => 0,
       changed: () => {},

@@ -5,6 +5,12 @@ import { join } from "node:path";
 import { Journal } from "../../../src/daemon/journal.ts";
 import { StateError } from "../../../src/model/errors.ts";
 
+const MIGRATION = {
+  ...{ domain: "web2", uuid: "w", destination: "rack2", sinceMs: 7 },
+  ...{ bandwidthBitsPerSecond: 1e9, reason: "loss", outcome: "seen" as const },
+};
+const REFUSAL = { uuid: "w", destination: "rack3", untilMs: 8, reason: "full" };
+
 describe("the journal", () => {
   let directory: string;
   let path: string;
@@ -27,7 +33,7 @@ describe("the journal", () => {
     assert.deepEqual(told, []);
   });
 
-  it("forgets kernel state with the boot that it was of, but neither pauses nor holds, drains nor a release", () => {
+  it("forgets kernel state with the boot that it was of, but neither pauses nor migrations, holds, drains nor a release", () => {
     const pause = {
       domain: "web1",
       uuid: "u",
@@ -41,6 +47,8 @@ describe("the journal", () => {
       before: [{ kind: "port-queue", device: "eno1", queueId: 3 }],
       clsactCreated: ["eno1"],
       pauses: [pause],
+      migrations: [MIGRATION],
+      refusals: [REFUSAL],
       holds: ["db"],
       drains: [{ uplink: "eno2", sinceMs: 6 }],
       exemptions: [{ uuid: "v", reason: "a person resumed it" }],
@@ -55,6 +63,8 @@ describe("the journal", () => {
       before: [],
       clsactCreated: [],
       pauses: [pause],
+      migrations: [MIGRATION],
+      refusals: [REFUSAL],
       holds: ["db"],
       drains: [{ uplink: "eno2", sinceMs: 6 }],
       exemptions: [{ uuid: "v", reason: "a person resumed it" }],

@@ -11,7 +11,7 @@ import type { DomainAction, Plan, TeamCondition } from "../../../src/model/plan.
 import type { World } from "../../../src/model/world.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { buildWorld, MBIT, NOW } from "../world.ts";
-import { FakeLibvirt, fakeLog } from "./fake.ts";
+import { FakeLibvirt, fakeLog, NOTHING_DONE } from "./fake.ts";
 
 const UUID = "00000000-0000-4000-8000-000000000000";
 const ENTRY: PauseEntry = {
@@ -75,7 +75,7 @@ describe("pauses", () => {
     const plan: Plan = {
       ...planWorld(world),
       teams: planWorld(world).teams.map((team) => ({ ...team, condition })),
-      domains: [{ domain: "web1", action, dueAtMs: NOW, reasons: [reason] }],
+      domains: [{ domain: "web1", action, dueAtMs: NOW, migration: null, reasons: [reason] }],
     };
     return pauses.carryOut({ ...world, domains, nowMs }, plan);
   }
@@ -223,7 +223,7 @@ describe("pauses", () => {
 
   it("doesn't pause again what was paused as long as allowed, also after a restart, until the team is whole", async () => {
     const exemptions = () =>
-      registry.put(definition("web1", UUID), "running") && registry.list([], [])[0]?.exempt;
+      registry.put(definition("web1", UUID), "running") && registry.list(NOTHING_DONE)[0]?.exempt;
     await carryOut("pause");
     await carryOut("resume", {}, "paused for 10m, the longest pause allowed");
     start();
@@ -243,7 +243,9 @@ describe("pauses", () => {
     });
     const wish = (action: DomainAction) => ({
       ...planWorld(world),
-      domains: priorities.map((domain) => ({ domain, action, dueAtMs: NOW, reasons: [] })),
+      domains: priorities.map((domain) => ({
+        ...{ domain, action, dueAtMs: NOW, migration: null, reasons: [] },
+      })),
     });
     for (const { uuid } of world.domains) libvirt.states.set(uuid, "running");
     const names = new Map(world.domains.map((domain) => [domain.uuid, domain.name]));

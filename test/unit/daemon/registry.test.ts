@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Registry } from "../../../src/daemon/registry.ts";
 import type { DomainDefinition } from "../../../src/model/domain.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
+import { NOTHING_DONE } from "./fake.ts";
 
 describe("the registry of domains", () => {
   it("knows whose a domain is by its metadata, else by the patterns of the configuration", () => {
@@ -29,7 +30,7 @@ describe("the registry of domains", () => {
     put("ha-db", null);
     put("ha-web", "nova");
     put("other", null);
-    const owners = () => registry.list([], []).map(({ definition }) => definition.owner);
+    const owners = () => registry.list(NOTHING_DONE).map(({ definition }) => definition.owner);
     assert.deepEqual(owners(), ["pacemaker", "nova", "somebody"]);
     registry.reload(buildConfig([]), new Map());
     assert.deepEqual(owners(), [null, "nova", null]);

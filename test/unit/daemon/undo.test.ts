@@ -27,6 +27,8 @@ const saved: JournalContents = {
   ],
   clsactCreated: ["bond0", "eno1"],
   pauses: [],
+  migrations: [],
+  refusals: [],
   holds: [],
   drains: [],
   exemptions: [],

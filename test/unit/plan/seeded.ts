@@ -22,6 +22,8 @@ import type {
 } from "../../../src/model/world.ts";
 import { NOW, PLAIN_CONFIG } from "../world.ts";
 
+const DESTINATION = { name: "rack2", uri: "qemu+tls://rack2/system", migrateUri: null };
+
 /** A number from 0 up to but not including 1, the next of a sequence that the seed determines (xorshift, 32 bits). */
 type Dice = () => number;
 
@@ -64,7 +66,7 @@ export function seededWorld(seed: number): World {
   return {
     nowMs: NOW,
     ...(dice() < 0.2 ? { hypothetical: true } : {}),
-    config: PLAIN_CONFIG,
+    config: { ...PLAIN_CONFIG, destinations: [DESTINATION] },
     teams,
     domains,
     kernel,
@@ -196,6 +198,8 @@ function domainOf(
     held: dice() < 0.1,
     pausedByUs,
     exempt: dice() < 0.05 ? "a person resumed it" : null,
+    migration: null,
+    refusals: [],
   };
 }
 

@@ -60,6 +60,20 @@ const config: fc.Arbitrary<Config> = fc.record({
     }),
     { maxLength: 2 },
   ),
+  destinations: fc.uniqueArray(
+    fc.record({
+      name: fc.stringMatching(/^[a-z]{1,12}$/),
+      uri: fc.constantFrom("qemu+tls://b.example/system", "qemu+ssh://root@b/system?keyfile=/k"),
+      migrateUri: fc.option(fc.constant("tcp://10.1.0.2")),
+    }),
+    { maxLength: 2, selector: ({ name }) => name },
+  ),
+  migration: fc.record({
+    concurrent: fc.constantFrom(1, 2),
+    bandwidthBitsPerSecond: fc.option(rate.filter((value) => value >= 8_388_608)),
+    timeoutMs: fc.integer({ min: 10, max: 3600 }).map((seconds) => seconds * 1000),
+    retryMs: fc.integer({ min: 1, max: 3600 }).map((seconds) => seconds * 1000),
+  }),
   maxPauseMs: ms,
   resyncMs: ms,
   announcements: fc.option(fc.record({ count: fc.integer({ min: 1, max: 10 }), intervalMs: ms })),

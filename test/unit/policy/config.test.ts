@@ -19,6 +19,11 @@ describe("the configuration", () => {
       annotations: "lenient",
       caps: [],
       owners: [],
+      destinations: [],
+      migration: {
+        ...{ concurrent: 1, bandwidthBitsPerSecond: null },
+        ...{ timeoutMs: 300_000, retryMs: 600_000 },
+      },
       maxPauseMs: 900_000,
       resyncMs: 10_000,
       announcements: { count: 3, intervalMs: 500 },
@@ -56,9 +61,47 @@ describe("the configuration", () => {
       },
     ]);
     assert.deepEqual(config.owners, [{ domain: "ha-*", manager: "pacemaker" }]);
-    // Apart from team, cap and owner the example states the defaults: it must not grow stale.
-    const plain = { ...config, teams: [], caps: [], owners: [], autoTeams: true };
-    assert.deepEqual(plain, build());
+    const uri = "qemu+tls://host2.example/system";
+    assert.deepEqual(config.destinations, [{ name: "rack2", uri, migrateUri: "tcp://10.1.0.2" }]);
+    assert.equal(config.migration.bandwidthBitsPerSecond, 1e9);
+    // Apart from these the example states the defaults: it must not grow stale.
+    const migration = { ...config.migration, bandwidthBitsPerSecond: null };
+    const ours = { teams: [], caps: [], owners: [], destinations: [], migration, autoTeams: true };
+    assert.deepEqual({ ...config, ...ours }, build());
+  });
+
+  it("takes destinations on other hosts only, and no bandwidth that libvirt can't be told", () => {
+    const wrongIn = (text: string) => {
+      const parsed = parseConfigFile("uplinkd.yaml", text);
+      return parsed.ok ? [] : parsed.errors.map((error) => error.path);
+    };
+    const uris = (uri: string) => wrongIn(`destinations: [{name: rack2, uri: "${uri}"}]`);
+    assert.deepEqual(uris("qemu+ssh://root@host2/system?no_verify=1"), []);
+    for (const uri of [
+      "qemu:///system",
+      "qemu+unix:///system",
+      "xen+tls://host2/",
+      "qemu+tls:///system",
+    ])
+      assert.deepEqual(uris(uri), ["destinations[0].uri"], uri);
+    assert.deepEqual(
+      wrongIn("migration: {bandwidth: 8mbit, timeout: 1s, concurrent: 3}").length,
+      1,
+    );
+    assert.deepEqual(wrongIn("migration: {bandwidth: 8mbit, timeout: 1s}"), [
+      "migration.timeout",
+      "migration.bandwidth",
+    ]);
+    const twice = "{name: a, uri: 'qemu+tls://b/system'}";
+    assert.deepEqual(wrongIn(`destinations: [${twice}, ${twice}]`), ["destinations[1].name"]);
+    const moved = build(
+      `destinations: [${twice}]`,
+      "destinations: [{name: a, uri: 'qemu+tls://c/system'}]",
+    );
+    assert.deepEqual(
+      moved.destinations.map(({ uri }) => uri),
+      ["qemu+tls://c/system"],
+    );
   });
 
   it("lets a later file's value replace an earlier one's", () => {
