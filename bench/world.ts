@@ -56,6 +56,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
         shares: 100,
         priority: "normal",
       },
+      hostClasses: [],
       floorBitsPerSecond: 64_000,
       holdDownMs: 30_000,
       holdDownMaxMs: 600_000,
@@ -91,6 +92,9 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
     })),
     conflicts: [],
     hostDemandBitsPerSecond: 5e6,
+    hostClassDemandsBitsPerSecond: [],
+    hostMacs: [],
+    passedOnFrom: [],
   };
 }
 

@@ -236,6 +236,9 @@ function setting(
     case "catch-all":
     case "vnic":
     case "reports":
+    case "passed-on":
+    case "host-source":
+    case "host-match":
     case "reflection":
     case "redirect":
     case "control":
@@ -262,12 +265,15 @@ function filterSetting(
       return [...(before === null ? [] : removal(before, ifindex)), ...messages];
     // A new handle for the same MAC is refused while the old one stands (fl_change: EEXIST).
     case "vnic":
+    case "passed-on":
+    case "host-source":
     case "reflection":
     case "redirect": {
       const moved = before !== null && "handle" in before && before.handle !== object.handle;
       return [...(moved ? removal(before, ifindex) : []), ...messages];
     }
     case "control":
+    case "host-match":
       return messages;
   }
 }
@@ -299,6 +305,9 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "catch-all":
     case "vnic":
     case "reports":
+    case "passed-on":
+    case "host-source":
+    case "host-match":
     case "reflection":
     case "redirect":
     case "control":

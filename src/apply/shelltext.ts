@@ -4,6 +4,8 @@
  */
 import {
   CONTROL_PROTOCOLS,
+  HOST_CHAIN,
+  type HostMatchFilter,
   type HtbClass,
   type KernelObject,
   kernelKey,
@@ -126,6 +128,8 @@ function setting(
     case "queue-reset":
       return [...deletion(object), ...filterCommands(object, nameOf)];
     case "vnic":
+    case "passed-on":
+    case "host-source":
     case "reflection":
     case "redirect": {
       const moved = before !== null && "handle" in before && before.handle !== object.handle;
@@ -133,6 +137,9 @@ function setting(
     }
     case "control":
       return filterCommands(object, nameOf);
+    case "host-match":
+      // tc(8) can name a packet's protocol only as the filter's own, and then a VLAN's tag would hide it.
+      return [`# ${kernelKey(object)} can't be made with tc`];
   }
 }
 
@@ -161,6 +168,9 @@ function deletion(object: KernelObject): readonly string[] {
     case "catch-all":
     case "vnic":
     case "reports":
+    case "passed-on":
+    case "host-source":
+    case "host-match":
     case "reflection":
     case "redirect":
     case "control":
@@ -173,7 +183,10 @@ function deletion(object: KernelObject): readonly string[] {
   }
 }
 
-function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[] {
+function filterCommands(
+  object: Exclude<FilterObject, HostMatchFilter>,
+  nameOf: NameOf,
+): readonly string[] {
   const at = placeText(object);
   const replace = (rest: string) => {
     const { handle } = placeOf(object, 0);
@@ -203,6 +216,10 @@ function filterCommands(object: FilterObject, nameOf: NameOf): readonly string[]
         `tc filter add ${at} u32 match u16 0x86dd 0xffff at -2 match u8 0 0xff at 6 match u8 58 0xff at 40 skip_hw ${actions}`,
       ];
     }
+    case "passed-on":
+      return [replace(`flower skip_hw indev ${quote(object.from)} action ok`)];
+    case "host-source":
+      return [replace(`flower skip_hw src_mac ${object.mac} action goto chain ${HOST_CHAIN}`)];
     case "reflection":
       return [replace(`flower skip_hw src_mac ${object.mac} action drop`)];
     case "redirect": {

@@ -50,6 +50,23 @@ export function renderSimulation(answer: SimulationDocument, layout: Layout): st
     ]),
     layout,
   );
+  // Where the host has but its default class, a table of it would tell nothing.
+  const named = answer.host.some(({ name }) => name !== "default");
+  const host = renderTable(
+    [
+      { title: "HOST" },
+      { title: "UPLINK" },
+      { title: "PROMISED", align: "right" },
+      { title: "GETS", align: "right" },
+    ],
+    answer.host.map((line) => [
+      line.name,
+      line.uplink,
+      writeRate(line.reservationBitsPerSecond),
+      formatRate(line.expectedBitsPerSecond),
+    ]),
+    layout,
+  );
   const reasons = answer.domains.flatMap(({ name, reasons: why }) =>
     why.flatMap((reason) => wrap(`${name}: ${reason}`, layout, "", "  ")),
   );
@@ -57,6 +74,7 @@ export function renderSimulation(answer: SimulationDocument, layout: Layout): st
     `${lost}: ${verdict}`,
     "",
     ...uplinks,
+    ...(named ? ["", ...host] : []),
     ...(answer.vnics.length === 0 ? [] : ["", ...vnics]),
     ...(reasons.length === 0 ? [] : ["", ...reasons]),
   ];

@@ -110,7 +110,30 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
       ),
     ),
     ...(rows.length === 0 ? [] : renderTable(uplinkColumns, rows, layout, 2)),
+    ...hostLines(team, layout),
   ];
+}
+
+/** The host's classes, where it has more than the default one. */
+function hostLines({ host }: TeamStatus, layout: Layout): string[] {
+  if (host.length < 2) return [];
+  const columns = [
+    { title: "HOST" },
+    { title: "PRIORITY" },
+    { title: "RESERVED", align: "right" },
+    { title: "LIMIT", align: "right" },
+    { title: "SENT", align: "right" },
+  ] as const;
+  const rows = host.map((line): (Cell | string)[] => [
+    line.name,
+    line.priority,
+    line.grantedBitsPerSecond < line.reservationBitsPerSecond
+      ? { text: shortRate(line.grantedBitsPerSecond), colour: "red" }
+      : shortRate(line.reservationBitsPerSecond),
+    shortRate(line.limitBitsPerSecond),
+    shortRate(line.sentBitsPerSecond),
+  ]);
+  return renderTable(columns, rows, layout, 2);
 }
 
 function writeUnusable({ carrier, drained }: UplinkStatus): Cell {

@@ -27,6 +27,7 @@ export function renderMetrics(status: Status, eventCounts: ReadonlyMap<string, n
     ...daemonMetrics(status, eventCounts),
     ...teamMetrics(status),
     ...uplinkMetrics(status),
+    ...hostMetrics(status),
     ...domainMetrics(status),
     ...vnicMetrics(status),
   ];
@@ -112,6 +113,41 @@ function uplinkMetrics({ teams }: Status): Metric[] {
     each("sent_bytes_per_second", "Sent, averaged over the team's load window.", (uplink) =>
       rate(uplink.sentBitsPerSecond),
     ),
+  ];
+}
+
+function hostMetrics({ teams }: Status): Metric[] {
+  const lines = teams.flatMap(({ name, host }) =>
+    host.map((line) => ({ line, labels: { team: name, class: line.name } })),
+  );
+  type Line = (typeof lines)[number]["line"];
+  const each = (name: string, help: string, value: (line: Line) => number | null) =>
+    gauge(
+      `host_class_${name}`,
+      help,
+      lines.map(({ line, labels }) => ({ labels, value: value(line) })),
+    );
+  return [
+    each("reservation_bytes_per_second", "As configured, on each uplink.", (line) =>
+      rate(line.reservationBitsPerSecond),
+    ),
+    each("limit_bytes_per_second", "As configured; absent where there is none.", (line) =>
+      rate(line.limitBitsPerSecond),
+    ),
+    each(
+      "granted_bytes_per_second",
+      "Rate of its class on the usable uplink where it is least.",
+      (line) => rate(line.grantedBitsPerSecond),
+    ),
+    each(
+      "sent_bytes_per_second",
+      "Sent by all uplinks, averaged over the team's load window.",
+      (line) => rate(line.sentBitsPerSecond),
+    ),
+    {
+      ...each("dropped_packets_total", "Packets that its class dropped.", (line) => line.drops),
+      type: "counter",
+    },
   ];
 }
 

@@ -1,10 +1,12 @@
 /** The status document and explanations, from the last run: the same plan that is enforced. */
 import type { Explanation } from "../control/api.ts";
+import type { TeamConfig } from "../model/config.ts";
 import type { TeamPlan, VnicPlan } from "../model/plan.ts";
 import type {
   DaemonStatus,
   DomainStatus,
   Drift,
+  HostClassStatus,
   Status,
   TeamStatus,
   VnicStatus,
@@ -13,6 +15,7 @@ import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, VnicState } from "../model/world.ts";
 import type { LoadMemory } from "../observe/demand.ts";
 import { loadKey } from "../observe/demand.ts";
+import { type HostLine, hostLines, hostReservation } from "../plan/host.ts";
 import type { LossPlan } from "../plan/loss.ts";
 import type { Run } from "./loop.ts";
 
@@ -55,7 +58,13 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
     }),
     teams: run.plan.teams
       .filter((team) => teams.has(team.name))
-      .map((team) => ({ name: team.name, reasons: team.reasons })),
+      .map((team) => {
+        const config = run.world.teams.find(
+          ({ config: { name: own } }) => own === team.name,
+        )?.config;
+        const host = config === undefined ? [] : hostReasons(config);
+        return { name: team.name, reasons: [...team.reasons, ...host] };
+      }),
   };
 }
 
@@ -106,9 +115,49 @@ function describeTeam(
         reason: planned?.reason ?? "not planned",
       };
     }),
+    host: hostLines(team.config).map((line) => describeHostClass(line, team, plan, run, loads)),
     reasons: plan?.reasons ?? [],
     conflicts: team.conflicts,
   };
+}
+
+function describeHostClass(
+  { name, minor, share }: HostLine,
+  team: TeamState,
+  plan: TeamPlan | undefined,
+  run: Run,
+  loads: LoadMemory,
+): HostClassStatus {
+  const load = loads.loads.get(loadKey(team.config.name, minor));
+  const classId = `7570:${minor.toString(16)}`;
+  const rates = (plan?.uplinks ?? []).flatMap((uplink) => {
+    const found = uplink.usable
+      ? run.plan.kernel.get(`class ${uplink.name} ${classId}`)
+      : undefined;
+    return found?.kind === "class" ? [found.rateBitsPerSecond] : [];
+  });
+  return {
+    name,
+    classId,
+    priority: share.priority,
+    reservationBitsPerSecond: share.reservationBitsPerSecond,
+    limitBitsPerSecond: share.limitBitsPerSecond,
+    shares: share.shares,
+    grantedBitsPerSecond: rates.length === 0 ? 0 : Math.min(...rates),
+    sentBitsPerSecond: load === undefined ? null : Math.round(load.sentBitsPerSecond),
+    drops: load?.drops ?? 0,
+  };
+}
+
+/** What the host's own classes have before any guest, where there are any. */
+function hostReasons(config: TeamConfig): string[] {
+  if (config.hostClasses.length === 0) return [];
+  const parts = hostLines(config).map(
+    ({ name, share }) => `${name} ${formatRate(share.reservationBitsPerSecond)}`,
+  );
+  return [
+    `the host keeps ${formatRate(hostReservation(config))} of each uplink: ${parts.join(", ")}`,
+  ];
 }
 
 /** What the vNICs that go by an uplink send. */

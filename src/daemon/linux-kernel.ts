@@ -132,6 +132,7 @@ function toState(link: Link): LinkState {
     carrierDowns: link.carrierDownCount,
     mac: link.address,
     masterIfindex: link.masterIfindex === 0 ? null : link.masterIfindex,
+    lowerIfindex: link.lowerIfindex === 0 ? null : link.lowerIfindex,
     kind: link.kind === "" ? null : link.kind,
     promiscuous: link.promiscuous,
     txQueues: link.txQueues,

@@ -6,7 +6,13 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeUndo } from "../hook/undo.ts";
 import { UplinkError } from "../model/errors.ts";
-import { actionIndex, FILTER_PRIORITY, MAX_QUEUE_ID, REPORTS_CHAIN } from "../model/kernel.ts";
+import {
+  actionIndex,
+  chainOf,
+  FILTER_PRIORITY,
+  HOST_CHAIN,
+  MAX_QUEUE_ID,
+} from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { World } from "../model/world.ts";
 import type { EventLog } from "./events.ts";
@@ -94,8 +100,9 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
   ];
   const { bonds, ports } = devicesOf(world);
   const drop = (device: string, hook: string, priority: number) => {
-    const chain = priority === FILTER_PRIORITY.reports ? ` chain ${REPORTS_CHAIN}` : "";
-    lines.push(`quiet tc filter del dev ${device} ${hook}${chain} pref ${priority}`);
+    const chain = chainOf(priority);
+    const at = chain === 0 ? hook : `${hook} chain ${chain}`;
+    lines.push(`quiet tc filter del dev ${device} ${at} pref ${priority}`);
   };
   for (const bond of bonds) drop(bond.name, "egress", FILTER_PRIORITY.vnic);
   for (const object of saved.before) {
@@ -117,6 +124,9 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     drop(port, "ingress", FILTER_PRIORITY.reflection);
   }
   for (const bond of bonds) {
+    drop(bond.name, "egress", FILTER_PRIORITY.hostSource);
+    drop(bond.name, "egress", FILTER_PRIORITY.passedOn);
+    lines.push(`quiet tc filter del dev ${bond.name} egress chain ${HOST_CHAIN}`);
     drop(bond.name, "egress", FILTER_PRIORITY.reports);
     drop(bond.name, "egress", FILTER_PRIORITY.catchAll);
   }

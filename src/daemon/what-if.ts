@@ -21,7 +21,7 @@ export class WhatIf {
   simulate(failed: readonly string[]): SimulationDocument {
     const world = this.#world();
     if (world !== null) return simulateLoss(world, failed);
-    return { failed: [], condition: "refused", uplinks: [], vnics: [], domains: [] };
+    return { failed: [], condition: "refused", uplinks: [], host: [], vnics: [], domains: [] };
   }
 
   /** A team that isn't managed is left out: there a what-if would promise what nobody keeps. */

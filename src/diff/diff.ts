@@ -118,6 +118,9 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
         return !qdiscs.has(object.device);
       case "catch-all":
       case "reports":
+      case "passed-on":
+      case "host-source":
+      case "host-match":
       case "control":
       case "queue-reset":
       case "reflection":
@@ -145,13 +148,17 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "queue-reset": 7,
   "catch-all": 8,
   reports: 9,
-  reflection: 10,
-  redirect: 11,
-  promiscuity: 12,
-  "bond-option": 13,
-  "port-queue": 14,
-  vnic: 15,
-  "unknown-filter": 16,
+  // Who is kept out comes before who is let in, and both before what they are let in to is named.
+  "host-match": 10,
+  "passed-on": 11,
+  "host-source": 12,
+  reflection: 13,
+  redirect: 14,
+  promiscuity: 15,
+  "bond-option": 16,
+  "port-queue": 17,
+  vnic: 18,
+  "unknown-filter": 19,
 };
 
 /**
@@ -206,6 +213,9 @@ function needsRebuild(before: KernelObject, after: KernelObject): boolean {
   if (before.kind === "class" && after.kind === "class")
     return before.parentMinor !== after.parentMinor;
   if ("handle" in before && "handle" in after) return before.handle !== after.handle;
+  // Flower takes no other mask for a filter that stands (fl_change: EINVAL); another class it does.
+  if (before.kind === "host-match" && after.kind === "host-match")
+    return !sameObject({ ...before, minor: after.minor }, after);
   // sch_htb.c has no change operation: another default class means another qdisc.
   return before.kind === "htb";
 }

@@ -1,4 +1,5 @@
 /** The daemon's configuration (uplinkd.yaml) with every default filled in. */
+import type { HostClass, HostShare } from "./host-traffic.ts";
 import type { FailoverAction, Priority } from "./policy.ts";
 
 export interface UplinkConfig {
@@ -7,14 +8,6 @@ export interface UplinkConfig {
   readonly label: string | null;
   /** Stated speed, which wins over the driver's; null to ask the driver. */
   readonly speedBitsPerSecond: number | null;
-}
-
-/** A share of each uplink for what is not VM data. */
-export interface HostShare {
-  readonly reservationBitsPerSecond: number;
-  readonly limitBitsPerSecond: number | null;
-  readonly shares: number;
-  readonly priority: Priority;
 }
 
 export interface TeamConfig {
@@ -27,6 +20,8 @@ export interface TeamConfig {
   readonly headroom: number;
   /** Unclassified traffic: the host itself, unregistered sources. */
   readonly host: HostShare;
+  /** The host's traffic that has classes of its own, in the order of HOST_CLASSES; none by default. */
+  readonly hostClasses: readonly HostClass[];
   /** Every vNIC's least rate, however degraded. */
   readonly floorBitsPerSecond: number;
   /** How long a returned uplink must keep its carrier before vNICs go home. */

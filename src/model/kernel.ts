@@ -6,6 +6,7 @@
  * Ownership: HTB handle 7570: and the filter priorities below mark what is ours. Promiscuity, queue ids, the
  * bond's options and its active port carry no mark: their former values are saved before the first change.
  */
+import type { HostClassName } from "./host-traffic.ts";
 import type { Mac } from "./mac.ts";
 
 /** Major number of our HTB qdisc on each uplink: handle 7570: (hexadecimal, as tc prints it). */
@@ -19,6 +20,12 @@ export const LAST_VNIC_MINOR = 0xffe0;
 export const DEFAULT_MINOR = 0xfff0;
 /** LACP, LLDP, STP and our own announcements and probes. */
 export const CONTROL_MINOR = 0xfff1;
+/** The host's own classes, where the configuration has them. */
+export const HOST_CLASS_MINORS: Readonly<Record<HostClassName, number>> = {
+  management: 0xfff2,
+  migration: 0xfff3,
+  storage: 0xfff4,
+};
 
 /** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
 export const FILTER_PRIORITY = {
@@ -28,6 +35,12 @@ export const FILTER_PRIORITY = {
   vnic: 7571,
   /** bond egress, chain REPORTS_CHAIN, u32: a vNIC's IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
   reports: 7572,
+  /** bond egress, flower indev: what came in by another interface isn't the host's own; it stays in the default class. */
+  passedOn: 7573,
+  /** bond egress, flower src_mac: the host's own frames, on to its classes. */
+  hostSource: 7574,
+  /** bond egress, chain HOST_CHAIN, flower: what makes a frame of the host one of a class; one priority a match. */
+  hostMatch: 7600,
   /** port ingress, flower src_mac: a local vNIC's frame that the switch sent back. */
   reflection: 7575,
   /** port ingress, flower dst_mac: redirect to the bond, past its drop on inactive ports. */
@@ -43,6 +56,21 @@ export const FILTER_PRIORITY = {
  * a sender that we don't know, would teach the switch its address on a port where the bond drops what comes.
  */
 export const REPORTS_CHAIN = 7572;
+
+/**
+ * The chain that only the host's own frames are sent on to. What nothing there matches has the class and the queue that
+ * the catch-all gave it.
+ */
+export const HOST_CHAIN = 7574;
+/** Matches of one team: a frame of the host's is compared with one after the other. */
+export const MAX_HOST_MATCHES = 64;
+
+/** The chain of the bond's egress in which a priority of ours stands. */
+export function chainOf(priority: number): number {
+  if (priority === FILTER_PRIORITY.reports) return REPORTS_CHAIN;
+  const position = priority - FILTER_PRIORITY.hostMatch;
+  return position >= 0 && position < MAX_HOST_MATCHES ? HOST_CHAIN : 0;
+}
 
 /** Link-local protocols (to 01:80:c2:00:00:0x) for the control class; priority FILTER_PRIORITY.control + index. */
 export const CONTROL_PROTOCOLS = [
@@ -181,6 +209,43 @@ export interface ReportsFilter {
   readonly copyTo: readonly number[];
 }
 
+/** Frames that came in by another interface, bridged or routed: not the host's own, whatever address they have. */
+export interface PassedOnFilter {
+  readonly kind: "passed-on";
+  readonly device: string;
+  /** The interface's name. */
+  readonly from: string;
+  /** Its ifindex. */
+  readonly handle: number;
+}
+
+/** An address of the host itself. */
+export interface HostSourceFilter {
+  readonly kind: "host-source";
+  readonly device: string;
+  readonly mac: Mac;
+  readonly handle: number;
+}
+
+/** A match of one of the host's classes; null is for what doesn't matter. */
+export interface HostMatchFilter {
+  readonly kind: "host-match";
+  readonly device: string;
+  /** Order in which they are asked, from 0. */
+  readonly position: number;
+  readonly minor: number;
+  readonly vlanId: number | null;
+  /** 0x0800 or 0x86dd, behind the VLAN tag. */
+  readonly etherType: number | null;
+  readonly ipProtocol: number | null;
+  /** `22` or `49152-49215`. */
+  readonly sourcePorts: string | null;
+  readonly destinationPorts: string | null;
+  /** As formatPrefix writes it. */
+  readonly source: string | null;
+  readonly destination: string | null;
+}
+
 export interface ReflectionFilter {
   readonly kind: "reflection";
   readonly device: string;
@@ -236,6 +301,9 @@ export type KernelObject =
   | CatchAllFilter
   | VnicFilter
   | ReportsFilter
+  | PassedOnFilter
+  | HostSourceFilter
+  | HostMatchFilter
   | ReflectionFilter
   | RedirectFilter
   | ControlFilter
@@ -264,9 +332,14 @@ export function kernelKey(object: KernelObject): string {
     case "uplink-action":
       return `${object.kind} ${object.index.toString(16)}`;
     case "vnic":
+    case "host-source":
     case "reflection":
     case "redirect":
       return `${object.kind} ${object.device} ${object.mac}`;
+    case "passed-on":
+      return `${object.kind} ${object.device} ${object.from}`;
+    case "host-match":
+      return `${object.kind} ${object.device} ${object.position}`;
     case "control":
       return `${object.kind} ${object.device} ${object.protocol}`;
     case "unknown-filter":

@@ -13,6 +13,8 @@ export interface LinkState {
   readonly mac: Mac | null;
   /** The bridge or bond that it belongs to. */
   readonly masterIfindex: number | null;
+  /** IFLA_LINK: what a VLAN's interface is on. */
+  readonly lowerIfindex: number | null;
   /** IFLA_INFO_KIND: bond, bridge, tun, veth, vlan …; null for a NIC. */
   readonly kind: string | null;
   /** IFF_PROMISC as an administrator set it. */

@@ -15,6 +15,17 @@ export interface SimulationDocument {
     readonly committedBitsPerSecond: number;
     readonly reason: string;
   }[];
+  /** The host's own classes on each usable uplink. */
+  readonly host: readonly {
+    readonly uplink: string;
+    /** `default`, or a name that the configuration gives a class: management, migration, storage. */
+    readonly name: string;
+    /** What stands in the kernel. */
+    readonly reservationBitsPerSecond: number;
+    readonly limitBitsPerSecond: number;
+    /** What it would get there, if all of it went by this uplink. */
+    readonly expectedBitsPerSecond: number;
+  }[];
   readonly vnics: readonly {
     readonly domain: string;
     readonly mac: string;

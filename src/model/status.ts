@@ -4,6 +4,7 @@
  * milliseconds, and both are in the names.
  */
 import type { DomainPhase, Problem } from "./domain.ts";
+import type { HostClassName } from "./host-traffic.ts";
 import type { Conflict } from "./kernel.ts";
 import type { DomainAction, TeamCondition } from "./plan.ts";
 import type { Priority } from "./policy.ts";
@@ -39,6 +40,25 @@ export interface UplinkStatus {
   readonly reason: string;
 }
 
+/** A class of the host's own traffic, the same on every uplink of its team. */
+export interface HostClassStatus {
+  /** `default` has what none of the others takes. */
+  readonly name: "default" | HostClassName;
+  /** HTB class as tc prints it: `7570:fff0`. */
+  readonly classId: string;
+  readonly priority: Priority;
+  /** As configured, on each uplink. */
+  readonly reservationBitsPerSecond: number;
+  readonly limitBitsPerSecond: number | null;
+  readonly shares: number;
+  /** The rate that its class has where that is least, of the usable uplinks; 0 where none is. */
+  readonly grantedBitsPerSecond: number;
+  /** By all uplinks, measured over the team's load window; null: not measured yet. */
+  readonly sentBitsPerSecond: number | null;
+  /** Packets that its class dropped since the class was made. */
+  readonly drops: number;
+}
+
 export interface TeamStatus {
   readonly name: string;
   readonly bond: string;
@@ -47,6 +67,8 @@ export interface TeamStatus {
   readonly condition: TeamCondition;
   readonly activePort: string | null;
   readonly uplinks: readonly UplinkStatus[];
+  /** The default class, then those that the configuration names. */
+  readonly host: readonly HostClassStatus[];
   readonly reasons: readonly string[];
   readonly conflicts: readonly Conflict[];
 }

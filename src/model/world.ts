@@ -58,6 +58,12 @@ export interface TeamState {
   readonly conflicts: readonly Conflict[];
   /** What the host itself sends and wants to send; null: not measured, its reservation counts. */
   readonly hostDemandBitsPerSecond: number | null;
+  /** The same of each of the host's own classes, in the configuration's order. */
+  readonly hostClassDemandsBitsPerSecond: readonly (number | null)[];
+  /** Addresses with which the host's own frames leave by the bond; asked for where it has classes of its own. */
+  readonly hostMacs: readonly Mac[];
+  /** Interfaces from which frames are passed on to the bond, bridged or routed; asked for like hostMacs. */
+  readonly passedOnFrom: readonly { readonly name: string; readonly ifindex: number }[];
 }
 
 /** Moves older than this are forgotten, milliseconds: the span in which fabrics count a MAC's moves (RFC 7432, 15.1). */

@@ -8,7 +8,14 @@ import {
   type CatchAllFilter,
   CONTROL_PROTOCOLS,
   type ControlFilter,
+  chainOf,
   FILTER_PRIORITY,
+  HOST_CHAIN,
+  type HostMatchFilter,
+  type HostSourceFilter,
+  kernelKey,
+  MAX_HOST_MATCHES,
+  type PassedOnFilter,
   type QueueResetFilter,
   REPORTS_CHAIN,
   type RedirectFilter,
@@ -36,12 +43,16 @@ import {
   type MaskedMac,
   type U32Key,
 } from "./filter.ts";
+import type { PacketMatch } from "./packet-match.ts";
 import { classHandle, minorOfHandle } from "./traffic-control.ts";
 
 export type FilterObject =
   | CatchAllFilter
   | VnicFilter
   | ReportsFilter
+  | PassedOnFilter
+  | HostSourceFilter
+  | HostMatchFilter
   | ReflectionFilter
   | RedirectFilter
   | ControlFilter
@@ -52,6 +63,16 @@ const EXACT = "ff:ff:ff:ff:ff:ff" as Mac;
 const LINK_LOCAL: MaskedMac = {
   mac: "01:80:c2:00:00:00" as Mac,
   mask: "ff:ff:ff:ff:ff:f0" as Mac,
+};
+const ANY_PACKET: PacketMatch = {
+  from: null,
+  vlanId: null,
+  etherType: null,
+  ipProtocol: null,
+  sourcePorts: null,
+  destinationPorts: null,
+  source: null,
+  destination: null,
 };
 /** The handle of filters of which a priority has only one. */
 const SINGLE_HANDLE = 1;
@@ -110,6 +131,36 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
           { kind: "gact", control: TC_ACT_OK },
         ],
       }));
+    case "passed-on":
+      return [
+        {
+          ...place,
+          match: { kind: "packet", packet: { ...ANY_PACKET, from: object.from } },
+          actions: [{ kind: "gact", control: TC_ACT_OK }],
+        },
+      ];
+    case "host-source":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: exactly(object.mac), destination: null },
+          actions: [{ kind: "gact", control: gotoChain(HOST_CHAIN) }],
+        },
+      ];
+    case "host-match": {
+      const { vlanId, etherType, ipProtocol } = object;
+      const { sourcePorts, destinationPorts, source, destination } = object;
+      const ends = { sourcePorts, destinationPorts, source, destination };
+      const packet = { ...ANY_PACKET, vlanId, etherType, ipProtocol, ...ends };
+      return [
+        {
+          ...place,
+          match: { kind: "packet", packet },
+          // The port is the catch-all's choice.
+          actions: [skbedit(TC_ACT_OK, object.minor, null)],
+        },
+      ];
+    }
     case "reflection":
       return [
         {
@@ -151,7 +202,7 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
   const at = (hook: Hook, priority: number, handle: number, protocol = ETH_P_ALL): FilterPlace => ({
     ifindex,
     hook,
-    chain: priority === FILTER_PRIORITY.reports ? REPORTS_CHAIN : 0,
+    chain: chainOf(priority),
     priority,
     protocol,
     handle,
@@ -163,6 +214,12 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
       return at("egress", FILTER_PRIORITY.vnic, object.handle);
     case "reports":
       return at("egress", FILTER_PRIORITY.reports, 0);
+    case "passed-on":
+      return at("egress", FILTER_PRIORITY.passedOn, object.handle);
+    case "host-source":
+      return at("egress", FILTER_PRIORITY.hostSource, object.handle);
+    case "host-match":
+      return at("egress", FILTER_PRIORITY.hostMatch + object.position, SINGLE_HANDLE);
     case "reflection":
       return at("ingress", FILTER_PRIORITY.reflection, object.handle);
     case "redirect":
@@ -191,6 +248,9 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
     FILTER_PRIORITY.catchAll,
     FILTER_PRIORITY.vnic,
     FILTER_PRIORITY.reports,
+    FILTER_PRIORITY.passedOn,
+    FILTER_PRIORITY.hostSource,
+    ...Array.from({ length: MAX_HOST_MATCHES }, (_, index) => FILTER_PRIORITY.hostMatch + index),
     ...CONTROL_PROTOCOLS.map((_, index) => FILTER_PRIORITY.control + index),
     FILTER_PRIORITY.queueReset,
   ]),
@@ -199,8 +259,9 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
 
 /** Whether a filter stands at one of the priorities that mark ours. */
 export function isOurPlace(filter: FilterPlace): boolean {
-  const chain = filter.priority === FILTER_PRIORITY.reports ? REPORTS_CHAIN : 0;
-  return filter.chain === chain && OUR_PRIORITIES[filter.hook].has(filter.priority);
+  return (
+    filter.chain === chainOf(filter.priority) && OUR_PRIORITIES[filter.hook].has(filter.priority)
+  );
 }
 
 /** The objects that one device's filters are; only those at our priorities may be passed in. */
@@ -216,13 +277,13 @@ export function objectsOf(
     if (filter.priority === FILTER_PRIORITY.reports) continue;
     const object = candidateOf(filter, device);
     // A second filter for one MAC is nothing that we write, and would hide behind the first one's key.
-    const identity = object === null ? "" : `${object.kind} ${"mac" in object ? object.mac : ""}`;
+    const identity = object === null ? "" : kernelKey(object);
     const [expected] = object === null ? [] : filtersOf(object, filter.ifindex);
     if (object === null || seen.has(identity) || !sameFilter(expected, filter)) {
       objects.push(unknown(filter, device));
       continue;
     }
-    if (object.kind !== "control") seen.add(identity);
+    seen.add(identity);
     objects.push(object);
   }
   return objects;
@@ -260,7 +321,19 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
     }
     case FILTER_PRIORITY.queueReset:
       return { kind: "queue-reset", device };
+    case FILTER_PRIORITY.passedOn: {
+      const from = match.kind === "packet" ? match.packet.from : null;
+      return from === null ? null : { kind: "passed-on", device, from, handle };
+    }
+    case FILTER_PRIORITY.hostSource:
+      return source === undefined ? null : { kind: "host-source", device, mac: source, handle };
     default: {
+      if (chainOf(priority) === HOST_CHAIN) {
+        if (match.kind !== "packet") return null;
+        const { from: _, ...packet } = match.packet;
+        const position = priority - FILTER_PRIORITY.hostMatch;
+        return { kind: "host-match", device, position, minor, ...packet };
+      }
       const protocol = CONTROL_PROTOCOLS[priority - FILTER_PRIORITY.control];
       return protocol === undefined
         ? null

@@ -1,9 +1,15 @@
 /** Filters in clsact as the kernel holds them, of the three classifiers that we use. */
-import { REPORTS_CHAIN } from "../model/kernel.ts";
+import { HOST_CHAIN, REPORTS_CHAIN } from "../model/kernel.ts";
 import { type Mac, macFromBytes } from "../model/mac.ts";
 import { type Action, parseActions, writeActions } from "./action.ts";
 import { type Attributes, viewOf } from "./attribute.ts";
 import { type Message, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
+import {
+  PACKET_TYPES,
+  type PacketMatch,
+  parsePacketMatch,
+  writePacketMatch,
+} from "./packet-match.ts";
 import {
   parseTrafficControl,
   RTM_DELTFILTER,
@@ -62,6 +68,8 @@ export type Match =
       readonly source: MaskedMac | null;
       readonly destination: MaskedMac | null;
     }
+  /** Flower's, too: by what is behind the Ethernet addresses. */
+  | { readonly kind: "packet"; readonly packet: PacketMatch }
   | { readonly kind: "u32"; readonly keys: readonly U32Key[] }
   /** Of another classifier, or with criteria that we never set. */
   | { readonly kind: "other"; readonly classifier: string };
@@ -124,6 +132,11 @@ export function setFilterMessage(filter: Filter): Uint8Array {
           options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
           writeActions(options, TCA_FLOWER_ACT, filter.actions);
           break;
+        case "packet":
+          writePacketMatch(options, match.packet);
+          options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
+          writeActions(options, TCA_FLOWER_ACT, filter.actions);
+          break;
         case "u32":
           options.attribute(TCA_U32_SEL, selector(match.keys));
           options.u32(TCA_U32_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
@@ -143,6 +156,7 @@ export function deleteFilterMessage(place: FilterPlace, kind: string): Uint8Arra
 
 /** The classifier's name in the kernel. */
 export function kindOf(match: Match): string {
+  if (match.kind === "packet") return "flower";
   return match.kind === "other" ? match.classifier : match.kind;
 }
 
@@ -156,7 +170,7 @@ export function parseFilter(message: Message): Filter | null {
   const found = parseTrafficControl(message);
   const hook = hookOf(found.parent);
   const chain = found.attributes.u32(TCA_CHAIN) ?? 0;
-  if (hook === null || (chain !== 0 && chain !== REPORTS_CHAIN)) return null;
+  if (hook === null || ![0, REPORTS_CHAIN, HOST_CHAIN].includes(chain)) return null;
   if (found.handle === 0 || !found.attributes.has(TCA_OPTIONS)) return null;
   // A u32 hash table has a handle without a node part.
   if (found.kind === "u32" && (found.handle & 0xfff) === 0) return null;
@@ -198,24 +212,9 @@ function parseMatch(
       };
     }
     case "flower": {
-      const known = [
-        TCA_FLOWER_ACT,
-        TCA_FLOWER_KEY_ETH_DST,
-        TCA_FLOWER_KEY_ETH_DST_MASK,
-        TCA_FLOWER_KEY_ETH_SRC,
-        TCA_FLOWER_KEY_ETH_SRC_MASK,
-        TCA_FLOWER_FLAGS,
-        TCA_FLOWER_IN_HW_COUNT,
-      ];
-      if (options === null || !isSoftwareOnly(options, TCA_FLOWER_FLAGS, known)) return other;
-      return {
-        match: {
-          kind: "flower",
-          source: maskedMac(options, TCA_FLOWER_KEY_ETH_SRC, TCA_FLOWER_KEY_ETH_SRC_MASK),
-          destination: maskedMac(options, TCA_FLOWER_KEY_ETH_DST, TCA_FLOWER_KEY_ETH_DST_MASK),
-        },
-        actions: parseActions(options.nested(TCA_FLOWER_ACT)),
-      };
+      const match = options === null ? null : parseFlower(options);
+      if (options === null || match === null) return other;
+      return { match, actions: parseActions(options.nested(TCA_FLOWER_ACT)) };
     }
     case "u32": {
       const known = [
@@ -236,6 +235,27 @@ function parseMatch(
     default:
       return other;
   }
+}
+
+/** By addresses, or by what is behind them; null for anything else, and for both at once. */
+function parseFlower(options: Attributes): Match | null {
+  const common = [TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT];
+  const addresses = [
+    TCA_FLOWER_KEY_ETH_DST,
+    TCA_FLOWER_KEY_ETH_DST_MASK,
+    TCA_FLOWER_KEY_ETH_SRC,
+    TCA_FLOWER_KEY_ETH_SRC_MASK,
+  ];
+  if (isSoftwareOnly(options, TCA_FLOWER_FLAGS, [...common, ...addresses])) {
+    return {
+      kind: "flower",
+      source: maskedMac(options, TCA_FLOWER_KEY_ETH_SRC, TCA_FLOWER_KEY_ETH_SRC_MASK),
+      destination: maskedMac(options, TCA_FLOWER_KEY_ETH_DST, TCA_FLOWER_KEY_ETH_DST_MASK),
+    };
+  }
+  if (!isSoftwareOnly(options, TCA_FLOWER_FLAGS, [...common, ...PACKET_TYPES])) return null;
+  const packet = parsePacketMatch(options);
+  return packet === null ? null : { kind: "packet", packet };
 }
 
 /** Whether nothing but what we know is set, and the flags are ours. */

@@ -19,12 +19,14 @@ const IFINFOMSG_BYTES = 16;
 /** include/uapi/linux/if_link.h */
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_EXT_MASK = 29;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_CARRIER = 33;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_CARRIER_UP_COUNT = 47;
 const IFLA_CARRIER_DOWN_COUNT = 48;
 
@@ -103,6 +105,8 @@ export interface Link {
   readonly operationalState: OperationalState;
   /** ifindex of the bond or bridge that it belongs to; 0 for none. */
   readonly masterIfindex: number;
+  /** ifindex of what a VLAN's interface is on; 0 for none, and for what another network namespace has. */
+  readonly lowerIfindex: number;
   /** `bond`, `bridge`, `tun`; "" for hardware. */
   readonly kind: string;
   /** Set by an administrator; the counts that bonds and bridges hold don't show here (dev_get_flags). */
@@ -176,6 +180,7 @@ export function parseLink(message: Message): Link | null {
     carrier: (flags & IFF_LOWER_UP) !== 0 && (attributes.u8(IFLA_CARRIER) ?? 1) !== 0,
     operationalState: OPERATIONAL_STATES[attributes.u8(IFLA_OPERSTATE) ?? 0] ?? "unknown",
     masterIfindex: attributes.u32(IFLA_MASTER) ?? 0,
+    lowerIfindex: attributes.has(IFLA_LINK_NETNSID) ? 0 : (attributes.u32(IFLA_LINK) ?? 0),
     kind,
     promiscuous: (flags & IFF_PROMISC) !== 0,
     txQueues: attributes.u32(IFLA_NUM_TX_QUEUES) ?? 1,

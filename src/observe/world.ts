@@ -7,9 +7,11 @@ import type {
   Problem,
   VnicDefinition,
 } from "../model/domain.ts";
+import type { HostClassName, HostShare } from "../model/host-traffic.ts";
 import {
   type Conflict,
   DEFAULT_MINOR,
+  HOST_CLASS_MINORS,
   type KernelMap,
   parseActionIndex,
   ROOT_MINOR,
@@ -28,6 +30,7 @@ import type {
   World,
 } from "../model/world.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
+import { findHost } from "./host.ts";
 import type { MoveMemory } from "./moves.ts";
 import { holdDownOf, type UplinkMemories } from "./uplinks.ts";
 
@@ -128,21 +131,33 @@ function buildTeam(
     conflicts: seen.conflicts.filter(
       (conflict) => names.includes(conflict.device) || conflict.device === config.bond,
     ),
-    hostDemandBitsPerSecond: hostDemandOf(config, seen),
+    hostDemandBitsPerSecond: hostDemandOf(config, "default", config.host, seen),
+    hostClassDemandsBitsPerSecond: config.hostClasses.map((share) =>
+      hostDemandOf(config, share.name, share, seen),
+    ),
+    ...findHost(config, bond, seen.links),
   };
 }
 
 /**
- * What the host itself wants to send. Migrations count with all that they may send from their beginning on, on every
- * team: which of them they go by is the host's routing's choice.
+ * What a class of the host's wants to send. Migrations count with all that they may send from their beginning on, on every
+ * team: which of them they go by is the host's routing's choice. They count as the migration class's, where there is one.
  */
-function hostDemandOf(config: TeamConfig, seen: Observation): number | null {
-  const load = seen.loads.loads.get(loadKey(config.name, DEFAULT_MINOR));
+function hostDemandOf(
+  config: TeamConfig,
+  name: "default" | HostClassName,
+  share: HostShare,
+  seen: Observation,
+): number | null {
+  const minor = name === "default" ? DEFAULT_MINOR : HOST_CLASS_MINORS[name];
+  const load = seen.loads.loads.get(loadKey(config.name, minor));
   const measured = load?.demandBitsPerSecond ?? null;
+  const apart = config.hostClasses.some((entry) => entry.name === "migration");
+  if (name !== (apart ? "migration" : "default")) return measured;
   let migrating = 0;
   for (const { migration } of seen.domains) migrating += migration?.bandwidthBitsPerSecond ?? 0;
   if (migrating === 0) return measured;
-  return Math.max(measured ?? 0, config.host.reservationBitsPerSecond + migrating);
+  return Math.max(measured ?? 0, share.reservationBitsPerSecond + migrating);
 }
 
 function nameOf(byIndex: ReadonlyMap<number, LinkState>, ifindex: number | null): string | null {

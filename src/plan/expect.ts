@@ -1,9 +1,10 @@
 /** What each vNIC gets on the uplink that carries it, as HTB shares it. */
 import type { TeamState } from "../model/world.ts";
 import { fitResidents, type Silence } from "./grants.ts";
+import { hostDemands, hostLines } from "./host.ts";
 import { type Load, sumUp, type UplinkLoad } from "./load.ts";
 import { hostPrio } from "./priority.ts";
-import { type Sharer, shareUplink } from "./share.ts";
+import { type Sharer, shareUplink, sum } from "./share.ts";
 
 /** Sums of doubles may end a hair below the whole number that they mean. */
 const ROUNDING = 1e-3;
@@ -37,10 +38,23 @@ export function expectRates(
     return;
   }
   const sharers = listSharers(team, load, uplink, silence);
+  const hosts = sharers.length - residents.length;
   const got = shareUplink(uplink.entry.capacityBitsPerSecond, sharers);
   for (let position = 0; position < residents.length; position += 1) {
-    expected[residents[position] as number] = wholeBits(got[position + 1] ?? 0);
+    expected[residents[position] as number] = wholeBits(got[position + hosts] ?? 0);
   }
+}
+
+/** What each of the host's classes gets of a usable uplink, in the order of hostLines, whole bits per second. */
+export function expectHost(
+  team: TeamState,
+  load: Load,
+  uplink: UplinkLoad,
+  silence: Silence,
+): number[] {
+  const sharers = listSharers(team, load, uplink, silence);
+  const hosts = sharers.length - uplink.residents.length;
+  return shareUplink(uplink.entry.capacityBitsPerSecond, sharers).slice(0, hosts).map(wholeBits);
 }
 
 /** Whether everybody on an uplink gets all that it wants, whoever comes first. */
@@ -53,7 +67,7 @@ export function hasEnough(
   const { residents } = uplink;
   const { wants } = load.roster;
   const capacity = uplink.entry.capacityBitsPerSecond;
-  let wanted = hostWant(team, load, capacity);
+  let wanted = sum(hostWants(team, capacity));
   const all = sumUp(load.roster, residents).wants;
   if (silence === null) wanted += all;
   else if (Number.isFinite(all)) {
@@ -72,32 +86,33 @@ export function hasEnough(
   return wanted + 1 < capacity;
 }
 
-function hostWant(team: TeamState, { config: { host } }: Load, capacity: number): number {
-  return Math.min(
-    team.hostDemandBitsPerSecond ?? host.reservationBitsPerSecond,
-    host.limitBitsPerSecond ?? capacity,
-    capacity,
+/** What each of the host's classes wants of an uplink, in the order of hostLines. */
+function hostWants(team: TeamState, capacity: number): number[] {
+  const demands = hostDemands(team);
+  return hostLines(team.config).map(({ share }, line) =>
+    Math.min(demands[line] ?? 0, share.limitBitsPerSecond ?? capacity, capacity),
   );
 }
 
-/** Who shares an uplink: the host, then its residents in their order. */
+/** Who shares an uplink: the host's classes in the order of hostLines, then its residents in theirs. */
 export function listSharers(
   team: TeamState,
   load: Load,
   uplink: UplinkLoad,
   silence: Silence,
 ): Sharer[] {
-  const { config, roster } = load;
+  const { roster } = load;
   const capacity = uplink.entry.capacityBitsPerSecond;
-  const { hostBitsPerSecond, rates } = fitResidents(load, uplink, silence, 0);
-  const sharers: Sharer[] = [
-    {
-      rateBitsPerSecond: hostBitsPerSecond,
-      wantBitsPerSecond: hostWant(team, load, capacity),
-      prio: hostPrio(config.host.priority),
-      shares: config.host.shares,
-    },
-  ];
+  const { hostRates, rates } = fitResidents(load, uplink, silence, 0);
+  const wants = hostWants(team, capacity);
+  const sharers = hostLines(team.config).map(
+    ({ share }, line): Sharer => ({
+      rateBitsPerSecond: hostRates[line] ?? 0,
+      wantBitsPerSecond: wants[line] ?? 0,
+      prio: hostPrio(share.priority),
+      shares: share.shares,
+    }),
+  );
   for (let position = 0; position < uplink.residents.length; position += 1) {
     const index = uplink.residents[position] as number;
     const isSilent = silence !== null && silence[index] === 1;

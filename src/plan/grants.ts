@@ -6,6 +6,7 @@
  * Where all fits, each class has its whole reservation and nobody's rate depends on another's: then sums are enough,
  * and fitClaims is not asked.
  */
+import { hostLines } from "./host.ts";
 import { type Load, type Sums, sumUp, type UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO } from "./priority.ts";
 import type { Roster } from "./roster.ts";
@@ -15,8 +16,8 @@ import type { Usability } from "./usable.ts";
 /** What stands on one managed uplink. */
 export interface UplinkGrants {
   readonly entry: Usability;
-  readonly hostBitsPerSecond: number;
-  readonly hostLimitBitsPerSecond: number;
+  /** In the order of hostLines. */
+  readonly host: readonly HostGrant[];
   /** HTB rate of each placed vNIC's class there, same order; made when first asked for. */
   readonly rates: Float64Array;
   /** The sum of rates of what it carries, the host included. */
@@ -26,9 +27,16 @@ export interface UplinkGrants {
   readonly cut: readonly number[] | null;
 }
 
+/** What a class of the host's has there. */
+export interface HostGrant {
+  readonly rateBitsPerSecond: number;
+  readonly limitBitsPerSecond: number;
+}
+
 /** The rates of what one uplink carries. */
 export interface ResidentRates {
-  readonly hostBitsPerSecond: number;
+  /** In the order of hostLines. */
+  readonly hostRates: readonly number[];
   /** In the order of the uplink's residents. */
   readonly rates: readonly number[];
   readonly floorBitsPerSecond: number;
@@ -45,8 +53,8 @@ const FLOOR_PART = 0.1;
 const MARGIN_BITS_PER_SECOND = 1;
 
 /**
- * Fits the host and the residents of one uplink into its capacity. The host's reservation is kept before any
- * guest's: without it nobody can log in and mend things.
+ * Fits the host and the residents of one uplink into its capacity. The host's reservations are kept before any
+ * guest's: without them nobody can log in and mend things.
  * @param silence who sends nothing keeps its floor only
  * @param step HTB's, or 0 for what the rates mean without HTB's rounding
  */
@@ -57,26 +65,32 @@ export function fitResidents(
   step: typeof LEAST_RATE | 0,
 ): ResidentRates {
   const floor = floorOn(load, uplink);
-  const fitting = [hostClaim(load, floor)];
+  const fitting = hostClaims(load, floor);
+  const hosts = fitting.length;
   for (const index of uplink.residents) fitting.push(claimAt(load.roster, index, silence));
   const all = fitClaims(roomOn(uplink, step), fitting, floor, step);
-  const [hostBitsPerSecond = LEAST_RATE, ...rates] = all;
-  return { hostBitsPerSecond, rates, floorBitsPerSecond: floor, committedBitsPerSecond: sum(all) };
+  return {
+    hostRates: all.slice(0, hosts),
+    rates: all.slice(hosts),
+    floorBitsPerSecond: floor,
+    committedBitsPerSecond: sum(all),
+  };
 }
 
 /** No floor counts for more than this on an uplink. */
 export function floorOn({ config }: Load, { entry, residents }: UplinkLoad): number {
   const capacity = entry.capacityBitsPerSecond;
-  return Math.min(config.floorBitsPerSecond, (capacity * FLOOR_PART) / (residents.length + 1));
+  const sharers = residents.length + 1 + config.hostClasses.length;
+  return Math.min(config.floorBitsPerSecond, (capacity * FLOOR_PART) / sharers);
 }
 
-/** The host's claim on an uplink where floors are at most `floor`. */
-export function hostClaim({ config }: Load, floor: number): Claim {
-  return {
+/** The claims of the host's classes on an uplink where floors are at most `floor`, in the order of hostLines. */
+export function hostClaims({ config }: Load, floor: number): Claim[] {
+  return hostLines(config).map(({ share }) => ({
     floorBitsPerSecond: floor,
-    reservationBitsPerSecond: config.host.reservationBitsPerSecond,
+    reservationBitsPerSecond: share.reservationBitsPerSecond,
     prio: CONTROL_PRIO,
-  };
+  }));
 }
 
 /** What residents may be granted: the classes of those that a loss would bring need HTB's least rate each. */
@@ -146,12 +160,11 @@ export function grantClasses(
     };
     return {
       entry,
-      hostBitsPerSecond: fit.hostBitsPerSecond,
-      hostLimitBitsPerSecond: ceilingOf(
-        load.config.host.limitBitsPerSecond,
-        capacity,
-        fit.hostBitsPerSecond,
-      ),
+      host: hostLines(load.config).map(({ share }, line): HostGrant => {
+        const rateBitsPerSecond = fit.hostRates[line] ?? LEAST_RATE;
+        const limit = ceilingOf(share.limitBitsPerSecond, capacity, rateBitsPerSecond);
+        return { rateBitsPerSecond, limitBitsPerSecond: limit };
+      }),
       get rates() {
         rates ??= makeRates();
         return rates;
@@ -203,20 +216,22 @@ function grantWhole(
   floor: number,
   present: ClaimSums,
 ): ResidentRates | null {
-  const host = hostClaim(load, floor);
-  const [granted = LEAST_RATE] = fitClaims(Number.MAX_SAFE_INTEGER, [host], floor);
-  const needed = Math.max(granted, host.reservationBitsPerSecond);
+  const claims = hostClaims(load, floor);
+  const hostRates = fitClaims(Number.MAX_SAFE_INTEGER, claims, floor);
+  const needed = claims.map(({ reservationBitsPerSecond }, line) =>
+    Math.max(hostRates[line] ?? LEAST_RATE, reservationBitsPerSecond),
+  );
   const sums = {
     ...present,
-    floors: present.floors + Math.max(LEAST_RATE, floor),
-    leasts: present.leasts + needed,
+    floors: present.floors + Math.max(LEAST_RATE, floor) * claims.length,
+    leasts: present.leasts + sum(needed),
   };
   if (!fits(sums, roomOn(uplink, LEAST_RATE))) return null;
   return {
-    hostBitsPerSecond: granted,
+    hostRates,
     rates: [],
     floorBitsPerSecond: floor,
-    committedBitsPerSecond: granted + present.fulls,
+    committedBitsPerSecond: sum(hostRates) + present.fulls,
   };
 }
 

@@ -73,6 +73,17 @@ export function assignHandles(roster: Roster, presence: Presence): Float64Array 
   return handles;
 }
 
+/** Handles of the filters of the host's own addresses, unique among them, same order. */
+export function hostHandles(macs: readonly Mac[]): number[] {
+  const used = new Set<number>();
+  return macs.map((mac) => {
+    let handle = macHandle(mac);
+    while (used.has(handle)) handle = handle === 0x7fffffff ? 1 : handle + 1;
+    used.add(handle);
+    return handle;
+  });
+}
+
 function macHandle(mac: Mac): number {
   const view = new DataView(macBytes(mac).buffer);
   return view.getUint32(2) % 0x7fffffff || 1;

@@ -2,6 +2,7 @@
 import type { DomainPlan } from "../model/plan.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatDuration, formatRate } from "../model/units.ts";
 import type { DomainState, World } from "../model/world.ts";
+import { migrationLine } from "./host.ts";
 import { activePortOf, type DueCasualty, type TeamResult } from "./team.ts";
 
 /** libvirt counts a migration's bandwidth in whole MiB/s (VIR_MIGRATE_PARAM_BANDWIDTH). */
@@ -136,7 +137,7 @@ export function beginMigrations(
 }
 
 /**
- * What reservations leave, the host's own part included, on the ports by which the host sends. By which team it
+ * What reservations leave, the part of the host's class that migrations have included, on the ports by which the host sends. By which team it
  * reaches the destination its routing decides, so the least of them counts.
  */
 function roomLeft(results: readonly TeamResult[]): number {
@@ -144,10 +145,12 @@ function roomLeft(results: readonly TeamResult[]): number {
   for (const { asked, uplinks, grants } of results) {
     const active = activePortOf(asked.team, uplinks);
     for (const grant of grants) {
-      const { entry, committedBitsPerSecond, hostBitsPerSecond, hostLimitBitsPerSecond } = grant;
+      const { entry, committedBitsPerSecond, host } = grant;
       if (!entry.usable || (active !== null && entry.uplink.name !== active)) continue;
-      const left = entry.capacityBitsPerSecond - committedBitsPerSecond + hostBitsPerSecond;
-      least = Math.min(least, left, hostLimitBitsPerSecond);
+      const own = host[migrationLine(asked.team.config)];
+      if (own === undefined) continue;
+      const left = entry.capacityBitsPerSecond - committedBitsPerSecond + own.rateBitsPerSecond;
+      least = Math.min(least, left, own.limitBitsPerSecond);
     }
   }
   return least === Number.POSITIVE_INFINITY ? 0 : least;

@@ -12,6 +12,7 @@ import {
 import { ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";
 import { ceilingOf, controlRate, type Silence, type UplinkGrants } from "./grants.ts";
+import { hostLines, putHostFilters } from "./host.ts";
 import type { Placement } from "./placement.ts";
 import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
 import type { Member, Roster } from "./roster.ts";
@@ -97,6 +98,7 @@ export function makeTeamObjects(
   // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
   put({ kind: "reports", device: bond.name, copyTo });
+  putHostFilters(team, put);
   for (const entry of uplinks) {
     const home = queueOf(input, entry.uplink.name);
     if (!entry.managed || home === 0) continue;
@@ -147,20 +149,13 @@ function putUplink(
   const device = uplink.name;
   put({ kind: "htb", device, defaultMinor: DEFAULT_MINOR });
   put(htbClass(device, ROOT_MINOR, null, capacity, capacity, 0, 100, null));
-  const { host: share } = input.team.config;
-  put(
-    htbClass(
-      device,
-      DEFAULT_MINOR,
-      ROOT_MINOR,
-      grants.hostBitsPerSecond,
-      grants.hostLimitBitsPerSecond,
-      hostPrio(share.priority),
-      share.shares,
-      null,
-    ),
-  );
-  put({ kind: "leaf", device, minor: DEFAULT_MINOR, queue: QUEUE });
+  for (const [line, { minor, share }] of hostLines(input.team.config).entries()) {
+    const rate = grants.host[line]?.rateBitsPerSecond ?? LEAST_RATE;
+    const limit = grants.host[line]?.limitBitsPerSecond ?? rate;
+    const prio = hostPrio(share.priority);
+    put(htbClass(device, minor, ROOT_MINOR, rate, limit, prio, share.shares, null));
+    put({ kind: "leaf", device, minor, queue: QUEUE });
+  }
   const control = controlRate(capacity);
   put(htbClass(device, CONTROL_MINOR, null, control, control, CONTROL_PRIO, 100, null));
   const controlQueue: LeafQueue = { type: "pfifo", limitPackets: CONTROL_LIMIT_PACKETS };

@@ -5,6 +5,7 @@
 import type { Mac } from "../model/mac.ts";
 import type { TeamState, World } from "../model/world.ts";
 import { fitResidents } from "./grants.ts";
+import { hostReservation } from "./host.ts";
 import { loadUplinks } from "./load.ts";
 import { placeMembers } from "./placement.ts";
 import { listMembers, type Member, readRoster } from "./roster.ts";
@@ -34,7 +35,7 @@ export interface Reckoning {
 /** Places members anew and fits their reservations. */
 export function reckon(world: World, team: TeamState, members: readonly Member[]): Reckoning {
   const uplinks = judgeUplinks(team, world.nowMs);
-  const hostBitsPerSecond = team.config.host.reservationBitsPerSecond;
+  const hostBitsPerSecond = hostReservation(team.config);
   const activePort = activePortOf(team, uplinks);
   const roster = readRoster(team.config, team.uplinks, members);
   const context = { uplinks, activePort, hostBitsPerSecond, nowMs: world.nowMs };

@@ -5,7 +5,7 @@
  */
 import type { TeamState } from "../model/world.ts";
 import { listSharers, wholeBits } from "./expect.ts";
-import { floorOn, hostClaim, type Silence } from "./grants.ts";
+import { floorOn, hostClaims, type Silence } from "./grants.ts";
 import type { Load, UplinkLoad } from "./load.ts";
 import { fitsWhole, type Sharer, shareUplink } from "./share.ts";
 
@@ -42,13 +42,14 @@ export class Sharing {
     this.#capacity = uplink.entry.capacityBitsPerSecond;
     this.#ask = (now) => listSharers(team, load, uplink, now);
     this.#sharers = this.#ask(silence);
-    this.#positions = new Map(Array.from(uplink.residents, (index, at) => [index, at + 1]));
+    const hosts = this.#sharers.length - uplink.residents.length;
+    this.#positions = new Map(Array.from(uplink.residents, (index, at) => [index, at + hosts]));
     this.#needs = Float64Array.from(this.#sharers, needOf);
     this.#places = new Int32Array(this.#sharers.length);
     for (const { rateBitsPerSecond, wantBitsPerSecond } of this.#sharers)
       this.#rates += Math.min(rateBitsPerSecond, wantBitsPerSecond);
     const floor = floorOn(load, uplink);
-    const claims = [hostClaim(load, floor)];
+    const claims = hostClaims(load, floor);
     for (const index of uplink.residents) {
       const claim = load.roster.claims[index];
       if (claim === undefined) continue;

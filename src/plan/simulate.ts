@@ -2,8 +2,9 @@
 import type { Plan, TeamCondition } from "../model/plan.ts";
 import type { SimulationDocument } from "../model/simulation.ts";
 import type { DomainState, World } from "../model/world.ts";
+import { hostLines } from "./host.ts";
 import { applied, withLoss } from "./loss.ts";
-import { planWorld } from "./plan.ts";
+import { isManaged, makingOf, planWorld } from "./plan.ts";
 
 interface Simulation {
   /** Without the loss. */
@@ -55,6 +56,24 @@ function resumed(given: DomainState): DomainState {
   };
 }
 
+/** Of the teams that can be managed. */
+function describeHost(plan: Plan): SimulationDocument["host"] {
+  const results = (makingOf(plan)?.answers ?? []).filter(isManaged);
+  return results.flatMap(({ asked, grants, hostExpected }) => {
+    const lines = hostLines(asked.team.config);
+    return [...hostExpected].flatMap(([uplink, expected]) => {
+      const granted = grants.find(({ entry }) => entry.uplink.name === uplink)?.host ?? [];
+      return lines.map(({ name }, line) => ({
+        uplink,
+        name,
+        reservationBitsPerSecond: granted[line]?.rateBitsPerSecond ?? 0,
+        limitBitsPerSecond: granted[line]?.limitBitsPerSecond ?? 0,
+        expectedBitsPerSecond: expected[line] ?? 0,
+      }));
+    });
+  });
+}
+
 const CONDITIONS: readonly TeamCondition[] = ["ok", "degraded", "isolated", "refused"];
 
 function describeSimulation(
@@ -73,6 +92,7 @@ function describeSimulation(
     failed,
     condition: CONDITIONS[worst] ?? "ok",
     uplinks,
+    host: describeHost(after),
     vnics: after.vnics.map((vnic) => {
       const was = earlier.get(vnic.mac);
       return {

@@ -5,8 +5,9 @@ import type { DomainState, TeamState, World } from "../model/world.ts";
 import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
 import { wantOf } from "./demand.ts";
-import { expectRates } from "./expect.ts";
+import { expectHost, expectRates } from "./expect.ts";
 import { ceilingOf, grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
+import { hostReservation } from "./host.ts";
 import { assignHandles, assignMinors, assignQueueIds, type Numbering } from "./identity.ts";
 import { type Load, loadUplinks } from "./load.ts";
 import type { TeamObjectsInput } from "./objects.ts";
@@ -55,6 +56,8 @@ export interface TeamResult {
   readonly vnics: readonly VnicPlan[];
   /** Bits per second by index in the roster, see expectRates. */
   readonly expected: Float64Array;
+  /** The same of the host's classes, for each usable uplink by its name; see expectHost. */
+  readonly hostExpected: ReadonlyMap<string, readonly number[]>;
   /** What the kernel's objects are made of. */
   readonly objects: TeamObjectsInput;
 }
@@ -76,7 +79,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const context = {
     uplinks,
     activePort: activePortOf(team, uplinks),
-    hostBitsPerSecond: team.config.host.reservationBitsPerSecond,
+    hostBitsPerSecond: hostReservation(team.config),
     nowMs: world.nowMs,
   };
   const quick = asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
@@ -124,6 +127,12 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     get expected() {
       expected ??= expectAll(team, load, silence);
       return expected;
+    },
+    get hostExpected() {
+      const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
+      return new Map(
+        usable.map((uplink) => [uplink.entry.uplink.name, expectHost(team, load, uplink, silence)]),
+      );
     },
     get objects() {
       objects ??= {

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { PolicyError } from "../model/errors.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";
-import { action, duration, name, priority, rate, shares } from "./policy-file.ts";
+import { hostContradictions, hostFileSchema, limitFault } from "./host-file.ts";
+import { action, duration, name, priority, rate } from "./policy-file.ts";
 import { parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
 
 /** Linux: IFNAMSIZ is 16 with the closing zero; no '/' and no space (dev_valid_name). */
@@ -18,13 +19,6 @@ const uplink = z.union([
     label: name.optional().describe("A name for annotations that is the same on each host."),
   }),
 ]);
-
-const host = strictMap({
-  reservation: rate("Kept for the host on each uplink.").optional(),
-  limit: rate("The host's limit on each uplink; none by default.").optional(),
-  shares: shares.optional(),
-  priority: priority.optional(),
-}).describe("What is not a VM's: the host itself and senders that are not registered.");
 
 const team = strictMap({
   bond: interfaceName.describe("The bond that is the bridge's port."),
@@ -48,7 +42,7 @@ const team = strictMap({
     .optional()
     .describe("'keep' leaves the bond's updelay alone, a duration sets it until release."),
   loadWindow: duration("Window of the load average.").optional(),
-  host: host.optional(),
+  host: hostFileSchema.optional(),
 });
 
 const admissionMode = z.enum(["off", "warn", "enforce"]);
@@ -250,9 +244,10 @@ function teamContradictions(file: ConfigFile): Contradiction[] {
     // Half a line as headroom is a mistake; 0 leaves the queue to the NIC, where no priority holds.
     if (entry.headroom !== undefined && entry.headroom > 0.5)
       complain(["headroom"], "must be at most 50%");
-    const { reservation, limit } = entry.host ?? {};
-    if (limit !== undefined && limit < (reservation ?? 1))
-      complain(["host", "limit"], reservation ? "is below the reservation" : "must be above zero");
+    const wrongLimit = limitFault(entry.host ?? {});
+    if (wrongLimit !== null) complain(["host", "limit"], wrongLimit);
+    for (const { path: key, message } of hostContradictions(entry.host ?? {}))
+      complain(["host", ...key], message);
     if (entry.holdDownMax !== undefined && entry.holdDownMax < (entry.holdDown ?? 0))
       complain(["holdDownMax"], "is below holdDown");
     for (const { key, leastMs, mostMs } of TEAM_BOUNDS) {

@@ -1,6 +1,7 @@
 /** A configuration written in the words of uplinkd.yaml: read back, it gives the same. Pure. */
 import { stringify } from "yaml";
 import type { Config, TeamConfig, UplinkConfig } from "../model/config.ts";
+import type { HostClass } from "../model/host-traffic.ts";
 import { formatPercent, formatRate, parseRate } from "../model/units.ts";
 
 export function writeConfig(config: Config): string {
@@ -55,8 +56,30 @@ function writeTeam(team: TeamConfig): object {
       ...given("limit", team.host.limitBitsPerSecond, writeRate),
       shares: team.host.shares,
       priority: team.host.priority,
+      ...Object.fromEntries(team.hostClasses.map((entry) => [entry.name, writeHostClass(entry)])),
     },
   };
+}
+
+function writeHostClass(entry: HostClass): object {
+  return {
+    reservation: writeRate(entry.reservationBitsPerSecond),
+    ...given("limit", entry.limitBitsPerSecond, writeRate),
+    shares: entry.shares,
+    priority: entry.priority,
+    match: entry.matches.map((match) => ({
+      ...given("protocol", match.protocol, same),
+      ...given("sourcePort", match.sourcePorts, same),
+      ...given("destinationPort", match.destinationPorts, same),
+      ...given("source", match.source, same),
+      ...given("destination", match.destination, same),
+      ...given("vlan", match.vlanId, same),
+    })),
+  };
+}
+
+function same<T>(value: T): T {
+  return value;
 }
 
 function writeUplink(uplink: UplinkConfig): object {
@@ -67,7 +90,7 @@ function writeUplink(uplink: UplinkConfig): object {
   };
 }
 
-function given(key: string, value: number | null, write: (value: number) => string): object {
+function given<T>(key: string, value: T | null, write: (value: T) => unknown): object {
   return value === null ? {} : { [key]: write(value) };
 }
 

@@ -1,14 +1,9 @@
 /** uplinkd.yaml and its drop-ins laid together, every default filled in. */
-import type {
-  Cap,
-  Config,
-  Destination,
-  HostShare,
-  TeamConfig,
-  UplinkConfig,
-} from "../model/config.ts";
+import type { Cap, Config, Destination, TeamConfig, UplinkConfig } from "../model/config.ts";
+import type { HostShare } from "../model/host-traffic.ts";
 import { FAILOVER_ACTIONS } from "../model/policy.ts";
 import type { ConfigFile, TeamFile } from "./config-file.ts";
+import { buildHostClasses } from "./host-file.ts";
 
 /** Every default of a team; the only place where they are stated. */
 const TEAM_DEFAULTS = {
@@ -146,6 +141,7 @@ function buildTeam(file: TeamFile): TeamConfig {
       shares: host?.shares ?? HOST_DEFAULTS.shares,
       priority: host?.priority ?? HOST_DEFAULTS.priority,
     },
+    hostClasses: buildHostClasses(host),
     floorBitsPerSecond: file.floor ?? TEAM_DEFAULTS.floorBitsPerSecond,
     holdDownMs,
     holdDownMaxMs: file.holdDownMax ?? Math.max(holdDownMs, usualMax),

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { Destination } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
+import { HOST_CLASSES } from "../model/host-traffic.ts";
 import { isUnicast, type Mac, parseMac } from "../model/mac.ts";
 import {
   FALLBACK_POLICY,
@@ -15,6 +16,7 @@ import {
 import { clip, formatRate, parsePercent } from "../model/units.ts";
 import { nearestWord } from "../model/word.ts";
 import type { BondMode, DomainState, TeamState, VnicState, World } from "../model/world.ts";
+import { buildHostClasses, hostContradictions, scenarioHostSchema } from "./host-file.ts";
 import { name, policyFileSchema, rate, toWish } from "./policy-file.ts";
 import { type Locate, parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
 
@@ -66,10 +68,7 @@ const scenarioSchema = strictMap({
     active: name.optional(),
     headroom: unit(parsePercent, { description: "Left unused.", examples: ["5%"] }).optional(),
     uplinks: z.array(uplink).min(1, { error: "needs at least one uplink" }),
-    host: strictMap({
-      reservation: rate("Kept for the host itself on each uplink.").optional(),
-      demand: rate("What the host itself sends.").optional(),
-    }).optional(),
+    host: scenarioHostSchema.optional(),
   }),
   policies: z.record(z.string(), strictMap(wish)).optional(),
   domains: z
@@ -187,6 +186,8 @@ class Checker {
     for (const [index, { speed }] of uplinks.entries()) {
       if (speed === 0) this.#fault(["team", "uplinks", index, "speed"], "must be above zero");
     }
+    for (const { path, message } of hostContradictions(host ?? {}))
+      this.#fault(["team", "host", ...path], message);
     if (team.headroom === 1) this.#fault(["team", "headroom"], "leaves no capacity");
     if (team.active !== undefined) this.#checkUplink(team.active, ["team", "active"]);
     const mode = team.mode ?? "active-backup";
@@ -209,6 +210,7 @@ class Checker {
           shares: 100,
           priority: "critical",
         },
+        hostClasses: buildHostClasses(host),
         floorBitsPerSecond: 0,
         holdDownMs: 0,
         holdDownMaxMs: 0,
@@ -244,6 +246,12 @@ class Checker {
       })),
       conflicts: [],
       hostDemandBitsPerSecond: host?.demand ?? null,
+      hostClassDemandsBitsPerSecond: HOST_CLASSES.flatMap((key) => {
+        const entry = host?.[key];
+        return entry === undefined ? [] : [entry.demand ?? null];
+      }),
+      hostMacs: [],
+      passedOnFrom: [],
     };
   }
 

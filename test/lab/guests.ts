@@ -32,7 +32,12 @@ export async function whereIs(
 
 /** A daemon's configuration for the lab's bond: speeds that the CPU can carry, short times. */
 export function labConfig(
-  options: { readonly speed?: string; readonly team?: string; readonly rest?: string } = {},
+  options: {
+    readonly speed?: string;
+    readonly host?: string;
+    readonly team?: string;
+    readonly rest?: string;
+  } = {},
 ): string {
   const speed = options.speed ?? "40mbit";
   return `teams:
@@ -43,7 +48,7 @@ export function labConfig(
     holdDown: 2s
     holdDownMax: 2s
     loadWindow: 2s
-    host: {reservation: 1mbit}
+    host: {${options.host ?? "reservation: 1mbit"}}
 ${options.team ?? ""}
 resync: 5s
 ${options.rest ?? ""}

@@ -23,6 +23,21 @@ const SABOTAGES = {
   "catch-all gone": () => tc(["filter del dev bond0 egress pref 7570"]),
   "vNIC filters gone": () => tc(["filter del dev bond0 egress pref 7571"]),
   "report filters gone": () => tc(["filter del dev bond0 egress pref 7572"]),
+  "host matches gone": () => tc(["filter del dev bond0 egress chain 7574"]),
+  "host sources gone": () => tc(["filter del dev bond0 egress pref 7574"]),
+  /** What others send with the host's address is then taken for its own. */
+  "passed-on filters gone": () => tc(["filter del dev bond0 egress pref 7573"]),
+  "host reservations gone": () =>
+    tc(
+      uplinkNames().flatMap((uplink) =>
+        [...readClassCounts(uplink)]
+          .filter(([classId]) => /^7570:fff[234]$/.test(classId))
+          .map(
+            ([classId, { ceilBitsPerSecond, prio }]) =>
+              `class change dev ${uplink} parent 7570:1 classid ${classId} htb rate 8kbit ceil ${ceilBitsPerSecond}bit prio ${Math.max(prio, 6)}`,
+          ),
+      ),
+    ),
   "reflection filters gone": () => deleteOnPorts("ingress", [7575]),
   "redirect filters gone": () => deleteOnPorts("ingress", [7576]),
   "control filters gone": () => deleteOnPorts("egress", [7577, 7578, 7579]),

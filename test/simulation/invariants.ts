@@ -3,6 +3,7 @@ import { diffKernel } from "../../src/diff/diff.ts";
 import {
   DEFAULT_MINOR,
   FIRST_VNIC_MINOR,
+  HOST_CLASS_MINORS,
   kernelKey,
   LAST_VNIC_MINOR,
 } from "../../src/model/kernel.ts";
@@ -46,7 +47,10 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
       const root = kernel.objects.get(`class ${port} 7570:1`);
       const host = kernel.objects.get(`class ${port} 7570:${DEFAULT_MINOR.toString(16)}`);
       if (root?.kind !== "class" || host?.kind !== "class") continue;
-      classes.set(DEFAULT_MINOR, host.rateBitsPerSecond);
+      for (const minor of [DEFAULT_MINOR, ...Object.values(HOST_CLASS_MINORS)]) {
+        const found = kernel.objects.get(`class ${port} 7570:${minor.toString(16)}`);
+        if (found?.kind === "class") classes.set(minor, found.rateBitsPerSecond);
+      }
       const sum = [...classes.values()].reduce((total, rate) => total + rate, 0);
       const stated = simulation.loaded.config.teams[0]?.uplinks.find(({ name }) => name === port);
       const speed = stated?.speedBitsPerSecond ?? links.find(port)?.speedBitsPerSecond ?? 0;
@@ -134,7 +138,8 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     );
     const classes = new Map<string, number>();
     for (const object of kernel.objects.values()) {
-      if ("mac" in object && !macs.has(object.mac)) return `${kernelKey(object)} is left behind`;
+      if ("mac" in object && object.kind !== "host-source" && !macs.has(object.mac))
+        return `${kernelKey(object)} is left behind`;
       if (object.kind !== "class") continue;
       if (object.minor < FIRST_VNIC_MINOR || object.minor > LAST_VNIC_MINOR) continue;
       const count = (classes.get(object.device) ?? 0) + 1;

@@ -27,6 +27,9 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "catch-all",
   "vnic",
   "reports",
+  "passed-on",
+  "host-source",
+  "host-match",
   "control",
   "queue-reset",
   "reflection",
@@ -222,6 +225,9 @@ export class KernelModel {
       const known = new Set(links.read().map((link) => link.ifindex));
       if (present !== undefined) this.remove(present);
       if (object.copyTo.some((to) => !known.has(to))) return ENODEV;
+    }
+    if (object.kind === "passed-on") {
+      if (!links.read().some((link) => link.name === object.from)) return ENODEV;
     }
     if (object.kind === "catch-all" || object.kind === "queue-reset") {
       if (before === null && present !== undefined) return EEXIST;

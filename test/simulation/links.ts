@@ -165,6 +165,7 @@ const PLAIN: LinkState = {
   carrierDowns: 0,
   mac: parseMac("52:55:00:00:00:01"),
   masterIfindex: null,
+  lowerIfindex: null,
   kind: null,
   promiscuous: false,
   txQueues: 1,

@@ -7,18 +7,24 @@ import type { Random } from "./random.ts";
 /** Short enough that a rest sees the end of every pause. */
 export const MAX_PAUSE_MS = 120_000;
 
-/** Half of the hosts state their uplinks' speeds, the others leave all to the drivers. */
+/** Half of the hosts state their uplinks' speeds and have classes for what they send, the others leave all as it is. */
 export function loadedFor(random: Random, links: Links): LoadedConfig {
   const named = links.ports.map(({ name, speedBitsPerSecond }) => ({
     name,
     speed: speedBitsPerSecond,
   }));
+  const stated = random.chance(0.5);
+  const match = [{ protocol: "tcp" as const, destinationPort: "49152-49215" }];
+  const host = {
+    management: { reservation: 1e6, match: [{ vlan: 5 }] },
+    migration: { limit: 200e6, match },
+  };
   const config = buildConfig([
     {
       teams: [
         {
           bond: BOND,
-          ...(random.chance(0.5) ? { uplinks: named } : {}),
+          ...(stated ? { uplinks: named, host } : {}),
           holdDown: 5000,
           loadWindow: 2000,
           ...(random.chance(0.5) ? { bondUpdelay: 1000 } : {}),

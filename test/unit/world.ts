@@ -1,7 +1,7 @@
 /** Small worlds for tests of the planner: everything has a default, a test states what it is about. */
 import type { TeamConfig } from "../../src/model/config.ts";
 import type { DomainPhase } from "../../src/model/domain.ts";
-import { parseMac } from "../../src/model/mac.ts";
+import { type Mac, parseMac } from "../../src/model/mac.ts";
 import type { Plan, VnicPlan } from "../../src/model/plan.ts";
 import { FALLBACK_POLICY, mergePolicy, type NetworkWish } from "../../src/model/policy.ts";
 import type {
@@ -53,6 +53,8 @@ export interface WorldSpec {
   /** Of the bond, on top of an active-backup one's. */
   readonly bond?: Partial<NonNullable<TeamState["bond"]>>;
   readonly hostDemand?: number;
+  /** In the order of the configuration's classes. */
+  readonly hostClassDemands?: readonly (number | null)[];
   readonly hypothetical?: boolean;
 }
 
@@ -121,6 +123,7 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
         shares: 100,
         priority: "normal",
       },
+      hostClasses: [],
       floorBitsPerSecond: 0,
       holdDownMs: 30_000,
       holdDownMaxMs: 600_000,
@@ -142,6 +145,9 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
     uplinks,
     conflicts: [],
     hostDemandBitsPerSecond: spec.hostDemand ?? null,
+    hostClassDemandsBitsPerSecond: spec.hostClassDemands ?? [],
+    hostMacs: [HOST_MAC],
+    passedOnFrom: [{ name: "vnet0", ifindex: 30 }],
   };
 }
 
@@ -185,6 +191,9 @@ function buildVnic(
     latchedDemandBitsPerSecond: latched,
   };
 }
+
+/** An address of the host's. */
+export const HOST_MAC = "52:55:00:00:00:09" as Mac;
 
 /** The MAC that the vNIC at `position` of the domain at `domain` has. */
 export function macOf(domain: number, position = 0) {

@@ -117,6 +117,30 @@ export const exampleStatus: Status = {
           reason: "no carrier",
         },
       ],
+      host: [
+        {
+          name: "default",
+          classId: "7570:fff0",
+          priority: "normal",
+          reservationBitsPerSecond: 10e6,
+          limitBitsPerSecond: null,
+          shares: 100,
+          grantedBitsPerSecond: 10e6,
+          sentBitsPerSecond: 1e6,
+          drops: 0,
+        },
+        {
+          name: "migration",
+          classId: "7570:fff3",
+          priority: "low",
+          reservationBitsPerSecond: 100e6,
+          limitBitsPerSecond: 800e6,
+          shares: 100,
+          grantedBitsPerSecond: 60e6,
+          sentBitsPerSecond: null,
+          drops: 7,
+        },
+      ],
       reasons: ["eno2 has no carrier"],
       conflicts: [],
     },
@@ -165,7 +189,7 @@ export class FakeDaemon implements ControlHandlers {
   }
 
   simulate(failed: readonly string[]): SimulationDocument {
-    return { failed, condition: "degraded", uplinks: [], vnics: [], domains: [] };
+    return { failed, condition: "degraded", uplinks: [], host: [], vnics: [], domains: [] };
   }
 
   async hold(domain: string): Promise<HoldAnswer | null> {

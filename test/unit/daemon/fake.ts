@@ -135,6 +135,7 @@ function hostLinks(): LinkState[] {
     carrierDowns: 0,
     mac: parseMac(`52:55:00:00:00:0${ifindex}`),
     masterIfindex: 9,
+    lowerIfindex: null,
     kind: null,
     promiscuous: false,
     txQueues: 1,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { UnknownFilter } from "../../../src/model/kernel.ts";
+import { MAX_HOST_MATCHES, type UnknownFilter } from "../../../src/model/kernel.ts";
 import type { Mac } from "../../../src/model/mac.ts";
+import { formatPrefix, type Prefix, parsePrefix } from "../../../src/model/prefix.ts";
 import { parseUplinkActions } from "../../../src/netlink/action.ts";
 import { parseClass } from "../../../src/netlink/class.ts";
 import { type Filter, parseFilter, setFilterMessage } from "../../../src/netlink/filter.ts";
@@ -168,6 +169,42 @@ const minor = fc.integer({ min: 1, max: 0xffff });
 const handle = fc.integer({ min: 1, max: 0x7fffffff });
 const device = fc.constant("nic0");
 const plain = { noNullPrototype: true } as const;
+const port = fc.integer({ min: 1, max: 65_534 });
+const ports = fc.oneof(
+  fc.constant(null),
+  port.map(String),
+  port.map((first) => `${first}-${first + 1}`),
+);
+const prefixOf = (family: 4 | 6) =>
+  fc.option(
+    fc
+      .tuple(
+        fc.uint8Array({ minLength: family === 4 ? 4 : 16, maxLength: family === 4 ? 4 : 16 }),
+        fc.integer({ min: 1, max: family === 4 ? 32 : 128 }),
+      )
+      .map(([address, length]) => {
+        const text = formatPrefix({ family, address, length });
+        return formatPrefix(parsePrefix(text) as Prefix);
+      }),
+  );
+const hostMatch = fc.constantFrom(4 as const, 6 as const).chain((family) =>
+  fc.record(
+    {
+      kind: fc.constant("host-match" as const),
+      device,
+      position: fc.integer({ min: 0, max: MAX_HOST_MATCHES - 1 }),
+      minor,
+      vlanId: fc.option(fc.integer({ min: 1, max: 4094 })),
+      etherType: fc.constant(family === 4 ? 0x0800 : 0x86dd),
+      ipProtocol: fc.constantFrom(6, 17),
+      sourcePorts: ports,
+      destinationPorts: ports,
+      source: prefixOf(family),
+      destination: prefixOf(family),
+    },
+    plain,
+  ),
+);
 const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
   fc.record({ kind: fc.constant("catch-all"), device, minor, queueId: fc.nat(15) }, plain),
   fc.record(
@@ -201,6 +238,12 @@ const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
     plain,
   ),
   fc.record({ kind: fc.constant("queue-reset"), device }, plain),
+  fc.record(
+    { kind: fc.constant("passed-on"), device, from: fc.stringMatching(/^[a-z0-9]{1,15}$/), handle },
+    plain,
+  ),
+  fc.record({ kind: fc.constant("host-source"), device, mac, handle }, plain),
+  hostMatch,
 );
 
 /** A request read as if the kernel had told it; its handle is left out of the comparison. */

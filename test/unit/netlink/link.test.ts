@@ -23,6 +23,7 @@ describe("links", () => {
       carrier: true,
       operationalState: "up",
       masterIfindex: 6,
+      lowerIfindex: 0,
       kind: "",
       promiscuous: true,
       txQueues: 1,

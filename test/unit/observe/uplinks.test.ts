@@ -18,6 +18,7 @@ const link = (carrier: boolean, carrierDowns = 0): LinkState => ({
   carrierDowns,
   mac: null,
   masterIfindex: 9,
+  lowerIfindex: null,
   kind: null,
   promiscuous: false,
   txQueues: 1,

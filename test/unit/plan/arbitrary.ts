@@ -1,5 +1,6 @@
 /** Generated worlds for properties: 2 to 4 uplinks of unequal speed, up to 30 vNICs, some lost, held, drained. */
 import fc from "fast-check";
+import { HOST_CLASSES, type HostMatch, type HostShare } from "../../../src/model/host-traffic.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
 import type { World } from "../../../src/model/world.ts";
 import { buildWorld, GBIT, MBIT, NOW, type WorldSpec } from "../world.ts";
@@ -44,6 +45,23 @@ const vnic = fc.record({
   movesAgo: fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 3 }),
 });
 
+const hostShare = fc.record({
+  reservationBitsPerSecond: fc.constantFrom(0, 1 * MBIT, 20 * MBIT, 50 * MBIT),
+  limitBitsPerSecond: fc.constantFrom(null, 50 * MBIT, 2 * GBIT),
+  shares: fc.constantFrom(25, 100, 1000),
+  priority: fc.constantFrom(...PRIORITIES),
+  demand: fc.option(rate),
+});
+
+const MATCH: HostMatch = {
+  protocol: "tcp",
+  sourcePorts: null,
+  destinationPorts: "49152-49215",
+  source: null,
+  destination: null,
+  vlanId: null,
+};
+
 const domain = fc.record({
   phase: fc.constantFrom("running", "running", "running", "paused", "starting"),
   held: fc.boolean(),
@@ -62,64 +80,74 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
         floor: fc.constantFrom(0, 64_000, 1 * MBIT),
         host: fc.constantFrom(0, 10 * MBIT, 100 * MBIT),
         hostDemand: fc.option(rate, { nil: undefined }),
+        hostClasses: fc.subarray([...HOST_CLASSES]),
+        hostClass: fc.array(hostShare, { minLength: 3, maxLength: 3 }),
         active: fc.integer({ min: 0, max: count - 1 }),
         mode: fc.constantFrom(...MODES),
       }),
     )
-    .map(({ uplinks: links, domains, headroom, floor, host, hostDemand, active, mode }) => ({
-      uplinks: links.map(({ state, ...link }) => ({
-        ...link,
-        ...(whole ? {} : stateOf(state)),
-      })),
-      active: mode === "active-backup" ? (uplinkNames[active] ?? null) : null,
-      bond: { mode },
-      config: {
-        headroom,
-        floorBitsPerSecond: floor,
-        host: {
-          reservationBitsPerSecond: host,
-          limitBitsPerSecond: null,
-          shares: 100,
-          priority: "normal" as const,
-        },
-      },
-      ...(hostDemand === undefined ? {} : { hostDemand }),
-      domains: domains.map((entry, index) => ({
-        name: `vm${index}`,
-        phase: entry.phase as "running",
-        held: entry.held,
-        vnics: entry.vnics.map((spec) => ({
-          priority: spec.priority,
-          bandwidth: {
-            reservationBitsPerSecond: spec.reservation,
-            limitBitsPerSecond:
-              spec.limitAbove === null ? null : spec.reservation + spec.limitAbove + 8,
-            shares: spec.shares,
-          },
-          placement: {
-            prefer: spec.prefer === null ? [] : [spec.prefer],
-            apart: spec.apart === null ? [] : [`vm${spec.apart}`],
-          },
-          failover: { action: spec.action },
-          demand: spec.demand,
-          latched: whole ? null : spec.demand,
-          ...(spec.home === null || !links.some((link) => link.name === spec.home)
-            ? {}
-            : {
-                home: spec.home,
-                ...(spec.via === null || !links.some((link) => link.name === spec.via)
-                  ? {}
-                  : { via: spec.via }),
-              }),
-          // Where all is to come back as it was, nothing may be kept from moving.
-          recentMoves: whole
-            ? []
-            : spec.movesAgo
-                .toSorted((a, b) => b - a)
-                .map((agoMs) => ({ atMs: NOW - agoMs, voluntary: agoMs % 3 !== 0 })),
+    .map(
+      ({ uplinks: links, domains, headroom, floor, host, hostDemand, active, mode, ...more }) => ({
+        uplinks: links.map(({ state, ...link }) => ({
+          ...link,
+          ...(whole ? {} : stateOf(state)),
         })),
-      })),
-    }));
+        active: mode === "active-backup" ? (uplinkNames[active] ?? null) : null,
+        bond: { mode },
+        config: {
+          headroom,
+          floorBitsPerSecond: floor,
+          host: {
+            reservationBitsPerSecond: host,
+            limitBitsPerSecond: null,
+            shares: 100,
+            priority: "normal" as const,
+          },
+          hostClasses: more.hostClasses.map((name, index) => ({
+            name,
+            matches: [MATCH],
+            ...(more.hostClass[index] as HostShare),
+          })),
+        },
+        hostClassDemands: more.hostClasses.map((_, index) => more.hostClass[index]?.demand ?? null),
+        ...(hostDemand === undefined ? {} : { hostDemand }),
+        domains: domains.map((entry, index) => ({
+          name: `vm${index}`,
+          phase: entry.phase as "running",
+          held: entry.held,
+          vnics: entry.vnics.map((spec) => ({
+            priority: spec.priority,
+            bandwidth: {
+              reservationBitsPerSecond: spec.reservation,
+              limitBitsPerSecond:
+                spec.limitAbove === null ? null : spec.reservation + spec.limitAbove + 8,
+              shares: spec.shares,
+            },
+            placement: {
+              prefer: spec.prefer === null ? [] : [spec.prefer],
+              apart: spec.apart === null ? [] : [`vm${spec.apart}`],
+            },
+            failover: { action: spec.action },
+            demand: spec.demand,
+            latched: whole ? null : spec.demand,
+            ...(spec.home === null || !links.some((link) => link.name === spec.home)
+              ? {}
+              : {
+                  home: spec.home,
+                  ...(spec.via === null || !links.some((link) => link.name === spec.via)
+                    ? {}
+                    : { via: spec.via }),
+                }),
+            // Where all is to come back as it was, nothing may be kept from moving.
+            recentMoves: whole
+              ? []
+              : spec.movesAgo
+                  .toSorted((a, b) => b - a)
+                  .map((agoMs) => ({ atMs: NOW - agoMs, voluntary: agoMs % 3 !== 0 })),
+          })),
+        })),
+      }),
+    );
 }
 
 function stateOf(state: string) {

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { diffKernel } from "../../../src/diff/diff.ts";
-import { DEFAULT_MINOR, type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
+import {
+  DEFAULT_MINOR,
+  HOST_CLASS_MINORS,
+  type KernelMap,
+  kernelKey,
+} from "../../../src/model/kernel.ts";
 import type { Plan } from "../../../src/model/plan.ts";
 import { PRIORITIES } from "../../../src/model/policy.ts";
 import type { World } from "../../../src/model/world.ts";
+import { hostLines, hostReservation } from "../../../src/plan/host.ts";
 import { applied, planLosses, withLoss } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { NOW } from "../world.ts";
@@ -12,15 +18,20 @@ import { worlds } from "./arbitrary.ts";
 
 const RUNS = { numRuns: 300 };
 
-/** The sum of rates of an uplink's host class and of the vNICs that `carries` says it carries. */
+const HOST_MINORS = [DEFAULT_MINOR, ...Object.values(HOST_CLASS_MINORS)];
+
+/** The sum of rates of an uplink's host classes and of the vNICs that `carries` says it carries. */
 function sumOn(
   kernel: KernelMap,
   plan: Plan,
   uplink: string,
   carries: (via: string | null) => boolean,
 ) {
-  const host = kernel.get(kernelKey(classAt(uplink, DEFAULT_MINOR)));
-  let sum = host?.kind === "class" ? host.rateBitsPerSecond : 0;
+  let sum = 0;
+  for (const minor of HOST_MINORS) {
+    const host = kernel.get(kernelKey(classAt(uplink, minor)));
+    if (host?.kind === "class") sum += host.rateBitsPerSecond;
+  }
   for (const vnic of plan.vnics) {
     if (!carries(vnic.via)) continue;
     sum += vnic.classes.find((grant) => grant.uplink === uplink)?.reservationBitsPerSecond ?? 0;
@@ -94,6 +105,29 @@ describe("any plan", () => {
               after <= capacityBitsPerSecond,
               `${name} carries ${after} without ${lost.name}`,
             );
+          }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("keeps each of the host's reservations on every uplink, as long as all of them fit there", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const plan = planWorld(world);
+        const { losses } = planLosses(world, plan);
+        const config = world.teams[0]?.config;
+        assert.ok(config !== undefined);
+        const lines = hostLines(config);
+        for (const { teams, kernel } of [plan, ...losses.map((loss) => loss.plan)]) {
+          for (const { name, usable, capacityBitsPerSecond } of teams[0]?.uplinks ?? []) {
+            if (!usable || hostReservation(config) > 0.85 * capacityBitsPerSecond) continue;
+            for (const { minor, share } of lines) {
+              const found = kernel.get(kernelKey(classAt(name, minor)));
+              const rate = found?.kind === "class" ? found.rateBitsPerSecond : 0;
+              assert.ok(rate + 8 > share.reservationBitsPerSecond, `${name} ${minor}: ${rate}`);
+            }
           }
         }
       }),

@@ -97,6 +97,7 @@ function teamOf(dice: Dice, index: number): TeamState {
       shares: 100,
       priority: pick(dice, PRIORITIES),
     },
+    hostClasses: [],
     floorBitsPerSecond: pick(dice, [0, 64_000, 1e6, 100e6]),
     holdDownMs: 30_000,
     holdDownMaxMs: 600_000,
@@ -130,6 +131,9 @@ function teamOf(dice: Dice, index: number): TeamState {
           ]
         : [],
     hostDemandBitsPerSecond: dice() < 0.5 ? null : Math.floor(dice() * 300e6),
+    hostClassDemandsBitsPerSecond: [],
+    hostMacs: [],
+    passedOnFrom: [],
   };
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Config } from "../../../src/model/config.ts";
+import { HOST_CLASSES } from "../../../src/model/host-traffic.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
 import { parseConfigFile } from "../../../src/policy/config-file.ts";
@@ -9,6 +10,35 @@ import { writeConfig } from "../../../src/policy/config-text.ts";
 const rate = fc.integer({ min: 1, max: 400e9 });
 const ms = fc.integer({ min: 1000, max: 3600e3 });
 const priority = fc.constantFrom(...PRIORITIES);
+
+const hostClass = fc.record({
+  name: fc.constantFrom(...HOST_CLASSES),
+  reservationBitsPerSecond: fc.constant(0),
+  limitBitsPerSecond: fc.option(fc.constantFrom(2e6, 3e9)),
+  shares: fc.integer({ min: 1, max: 1000 }),
+  priority,
+  matches: fc.array(
+    fc.oneof(
+      fc.record({
+        protocol: fc.constantFrom("tcp" as const, "udp" as const),
+        sourcePorts: fc.constantFrom(null, "22"),
+        destinationPorts: fc.constantFrom("49152", "16509"),
+        source: fc.constantFrom(null, "10.0.0.0/8"),
+        destination: fc.constantFrom(null, "10.1.2.3/32"),
+        vlanId: fc.option(fc.integer({ min: 1, max: 4094 })),
+      }),
+      fc.record({
+        protocol: fc.constantFrom("icmp" as const, null),
+        sourcePorts: fc.constant(null),
+        destinationPorts: fc.constant(null),
+        source: fc.constantFrom(null, "fd00::/8", "::1/128"),
+        destination: fc.constantFrom("fd09::/64", "::/0"),
+        vlanId: fc.option(fc.integer({ min: 1, max: 4094 })),
+      }),
+    ),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
 
 const team = fc
   .record({
@@ -28,6 +58,9 @@ const team = fc
         priority,
       })
       .map((host) => ({ ...host, reservationBitsPerSecond: host.limitBitsPerSecond ?? 12_345 })),
+    hostClasses: fc
+      .uniqueArray(hostClass, { maxLength: 3, selector: ({ name }) => name })
+      .map((found) => HOST_CLASSES.flatMap((name) => found.filter((one) => one.name === name))),
     floorBitsPerSecond: rate,
     holdDownMs: ms,
     holdDownMaxMs: ms,

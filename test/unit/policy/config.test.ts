@@ -46,12 +46,21 @@ describe("the configuration", () => {
     assert.deepEqual(config.teams, [
       {
         ...defaultTeam("bond0"),
+        // Classes that hosts have by choice.
+        hostClasses: config.teams[0]?.hostClasses ?? [],
         uplinks: [
           { name: "eno1", label: null, speedBitsPerSecond: null },
           { name: "eno2", label: "left", speedBitsPerSecond: 10e9 },
         ],
       },
     ]);
+    assert.deepEqual(
+      config.teams[0]?.hostClasses.map(({ name, matches }) => [name, matches.length]),
+      [
+        ["management", 4],
+        ["migration", 1],
+      ],
+    );
     assert.deepEqual(config.caps, [
       {
         domain: "test-*",

@@ -6,6 +6,8 @@ import {
   actionIndex,
   CONTROL_MINOR,
   DEFAULT_MINOR,
+  HOST_CLASS_MINORS,
+  type HostMatchFilter,
   type KernelObject,
   kernelKey,
 } from "../../../../src/model/kernel.ts";
@@ -260,6 +262,9 @@ describe("our netlink codec against the kernel", () => {
       { kind: "clsact", device: "bond0" },
       { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 0 },
       { kind: "reports", device: "bond0", copyTo: ["nic0", "nic1"].map((n) => ifindexOf(n) ?? 0) },
+      ...hostMatches(),
+      { kind: "passed-on", device: "bond0", from: "br0", handle: ifindexOf("br0") ?? 0 },
+      { kind: "host-source", device: "bond0", mac: "52:55:00:00:00:09" as Mac, handle: 77 },
       ...["nic0", "nic1"].flatMap((device, port): KernelObject[] => [
         ...macs.map((mac, i) => ({ kind: "reflection", device, mac, handle: i + 1 }) as const),
         ...macs.map(
@@ -277,6 +282,36 @@ describe("our netlink codec against the kernel", () => {
     ];
   }
 });
+
+/** Matches of every kind, so that the kernel tells each back as it was told. */
+function hostMatches(): readonly KernelObject[] {
+  const [ipv4, ipv6, tcp, udp] = [0x0800, 0x86dd, 6, 17];
+  const kinds: readonly Partial<HostMatchFilter>[] = [
+    { etherType: ipv4, ipProtocol: tcp, destinationPorts: "49152-49215" },
+    { etherType: ipv6, ipProtocol: tcp, destinationPorts: "49152-49215" },
+    { etherType: ipv4, ipProtocol: tcp, sourcePorts: "22", destinationPorts: "2049" },
+    { etherType: ipv6, ipProtocol: udp, sourcePorts: "4000-4100", destinationPorts: "5000-5001" },
+    { etherType: ipv4, ipProtocol: udp, destinationPorts: "4789", vlanId: 10 },
+    { etherType: ipv4, ipProtocol: 1 },
+    { etherType: ipv6, ipProtocol: 58, source: "fd09::/64", destination: "2001:db8::1/128" },
+    { etherType: ipv4, source: "10.9.0.0/24", destination: "10.0.0.0/8" },
+    { vlanId: 20 },
+  ];
+  return kinds.map((kind, position) => ({
+    kind: "host-match",
+    device: "bond0",
+    position,
+    minor: HOST_CLASS_MINORS.migration,
+    vlanId: null,
+    etherType: null,
+    ipProtocol: null,
+    sourcePorts: null,
+    destinationPorts: null,
+    source: null,
+    destination: null,
+    ...kind,
+  }));
+}
 
 function added(objects: readonly KernelObject[]): readonly Step[] {
   return objects.map((object) => ({ op: "add", object }));
