@@ -62,6 +62,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       holdDownMaxMs: 600_000,
       bondUpdelayMs: null,
       loadWindowMs: 10_000,
+      rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
     },
     bond: {
       name: "bond0",
@@ -95,6 +96,8 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
     hostClassDemandsBitsPerSecond: [],
     hostMacs: [],
     passedOnFrom: [],
+    lastMoveAtMs: null,
+    movesWaitSinceMs: null,
   };
 }
 
@@ -131,6 +134,8 @@ function domainOf(index: number, uplinks: number): DomainState {
         policy: mergePolicy(FALLBACK_POLICY, { ...wish, placement }),
         kernel: null,
         demandBitsPerSecond: demand,
+        measuredSinceMs: 0,
+        backlogBytes: 0,
         latchedDemandBitsPerSecond: null,
       },
     ],

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { diffKernel } from "../../src/diff/diff.ts";
-import { loadKey, NO_LOADS, observeLoads } from "../../src/observe/demand.ts";
+import { NO_LOADS, observeLoads } from "../../src/observe/demand.ts";
 import { resetToBare } from "../../test/lab/bare.ts";
 import { startDaemon } from "../../test/lab/daemon.ts";
 import { labConfig, startGuest } from "../../test/lab/guests.ts";
@@ -16,7 +16,7 @@ import { speed } from "./speed.ts";
 const VNICS = 1000;
 const SAMPLES = 25;
 const SAMPLE_MS = 1000;
-const WINDOW_MS = 10_000;
+const PLACE = { team: "bond0", windowMs: 10_000 };
 /** Samples until the compiler has taken notice. */
 const WARM = 5;
 const IDLE_MS = 30_000;
@@ -45,8 +45,7 @@ export async function measureSampling(place: Place, goal: Goal | null): Promise<
       const before = process.cpuUsage();
       kernel.readLinks();
       const counters = kernel.readCounters(teams);
-      const keyOf = ({ minor }: { readonly minor: number }) => loadKey("bond0", minor);
-      loads = observeLoads(loads, counters, keyOf, WINDOW_MS, performance.now());
+      loads = observeLoads(loads, counters, () => PLACE, performance.now());
       const used = process.cpuUsage(before);
       if (count < WARM) continue;
       if (loads.loads.size < VNICS) {

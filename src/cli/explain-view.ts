@@ -77,6 +77,7 @@ function writeShare(vnic: VnicStatus): string {
     `sends by ${pathOf(vnic)}`,
     `gets ${shortRate(vnic.expectedBitsPerSecond)}`,
     `sent ${shortRate(vnic.sentBitsPerSecond)}`,
+    `${formatSize(vnic.backlogBytes)} queued`,
     `${vnic.drops} dropped`,
   ];
   return `${parts.join(", ")}${vnic.guarantee === null ? "" : `; its reservation: ${vnic.guarantee}`}`;

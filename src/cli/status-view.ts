@@ -65,6 +65,25 @@ const CONDITION_COLOURS: Readonly<Record<TeamStatus["condition"], Colour>> = {
   refused: "red",
 };
 
+/** What of its capacity is used, by what would be sent. */
+function writeUse({ usable, demandBitsPerSecond, capacityBitsPerSecond }: UplinkStatus): string {
+  if (!usable || demandBitsPerSecond === null || capacityBitsPerSecond === 0) return "-";
+  return `${Math.round((demandBitsPerSecond / capacityBitsPerSecond) * 100)}%`;
+}
+
+const MOVE_WORDS = { suggested: "would move", waiting: "about to move", made: "moved" } as const;
+
+function balanceLines(balance: TeamStatus["balance"], layout: Layout): string[] {
+  if (balance === null) return [];
+  return [
+    `rebalancing ${balance.mode}: ${balance.reason}`,
+    ...balance.moves.map(
+      ({ domain, mac, state, reason }) =>
+        `${MOVE_WORDS[state]} ${printable(domain)} ${mac} ${reason}`,
+    ),
+  ].flatMap((line) => wrap(line, layout, "  ", "    "));
+}
+
 function teamLines(team: TeamStatus, layout: Layout): string[] {
   const condition = layout.paint(CONDITION_COLOURS[team.condition], team.condition);
   const bond = team.name === team.bond ? "" : ` on ${team.bond}`;
@@ -78,6 +97,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     uplink.usable ? shortRate(uplink.capacityBitsPerSecond) : "-",
     uplink.usable ? shortRate(uplink.committedBitsPerSecond) : "-",
     shortRate(uplink.sentBitsPerSecond),
+    writeUse(uplink),
   ]);
   const uplinkColumns = [
     { title: "UPLINK" },
@@ -86,6 +106,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     { title: "CAPACITY", align: "right" },
     { title: "RESERVED", align: "right" },
     { title: "SENT", align: "right" },
+    { title: "USED", align: "right" },
   ] as const;
   // An uplink's own reason, unless one of the team's tells of that uplink already.
   const untold = team.uplinks.filter(
@@ -111,6 +132,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     ),
     ...(rows.length === 0 ? [] : renderTable(uplinkColumns, rows, layout, 2)),
     ...hostLines(team, layout),
+    ...balanceLines(team.balance, layout),
   ];
 }
 

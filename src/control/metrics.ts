@@ -86,7 +86,18 @@ function teamMetrics({ teams }: Status): Metric[] {
         })),
       ),
     ),
+    gauge(
+      "team_unevenness_ratio",
+      "How far the uplink furthest from the team's utilisation is from it; absent unless rebalanced.",
+      teams.map(({ name, balance }) => ({ labels: { team: name }, value: unevennessOf(balance) })),
+    ),
   ];
+}
+
+function unevennessOf(balance: Status["teams"][number]["balance"]): number | null {
+  if (balance === null) return null;
+  const { uplinks, evenUtilisation } = balance;
+  return Math.max(0, ...uplinks.map((each) => Math.abs(each.utilisation - evenUtilisation)));
 }
 
 function uplinkMetrics({ teams }: Status): Metric[] {
@@ -113,6 +124,14 @@ function uplinkMetrics({ teams }: Status): Metric[] {
     each("sent_bytes_per_second", "Sent, averaged over the team's load window.", (uplink) =>
       rate(uplink.sentBitsPerSecond),
     ),
+    each("demand_bytes_per_second", "Sent and dropped, averaged alike.", (uplink) =>
+      rate(uplink.demandBitsPerSecond),
+    ),
+    each("backlog_bytes", "Waiting in its queues.", (uplink) => uplink.backlogBytes),
+    {
+      ...each("dropped_packets_total", "Packets dropped by its queues.", (uplink) => uplink.drops),
+      type: "counter",
+    },
   ];
 }
 
@@ -220,6 +239,10 @@ function vnicMetrics({ domains }: Status): Metric[] {
     each("sent_bytes_per_second", "Sent, averaged over the team's load window.", (vnic) =>
       rate(vnic.sentBitsPerSecond),
     ),
+    each("demand_bytes_per_second", "Sent and dropped, averaged alike.", (vnic) =>
+      rate(vnic.demandBitsPerSecond),
+    ),
+    each("backlog_bytes", "Waiting in its queue.", (vnic) => vnic.backlogBytes),
     {
       ...each("dropped_packets_total", "Packets that its class dropped.", (vnic) => vnic.drops),
       type: "counter",

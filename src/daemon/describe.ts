@@ -11,10 +11,15 @@ import type {
   TeamStatus,
   VnicStatus,
 } from "../model/status.ts";
-import { formatRate } from "../model/units.ts";
-import type { DomainState, TeamState, VnicState } from "../model/world.ts";
-import type { LoadMemory } from "../observe/demand.ts";
-import { loadKey } from "../observe/demand.ts";
+import { formatDuration, formatRate } from "../model/units.ts";
+import {
+  type DomainState,
+  MOVE_WINDOW_MS,
+  type Move,
+  type TeamState,
+  type VnicState,
+} from "../model/world.ts";
+import { type Load, type LoadMemory, loadKey, uplinkLoadKey } from "../observe/demand.ts";
 import { type HostLine, hostLines, hostReservation } from "../plan/host.ts";
 import type { LossPlan } from "../plan/loss.ts";
 import type { Run } from "./loop.ts";
@@ -52,7 +57,10 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
       return {
         mac: vnic.mac,
         policy: vnic.policy,
-        reasons: planned?.reasons ?? [vnic.unshapedReason ?? "not planned"],
+        reasons: [
+          ...(planned?.reasons ?? [vnic.unshapedReason ?? "not planned"]),
+          ...balanceReasons(vnic, run),
+        ],
         classes: planned?.classes ?? [],
       };
     }),
@@ -89,6 +97,25 @@ function lossReasons(
     );
 }
 
+/** Where it was moved to even out the load, and where it would be. */
+function balanceReasons(vnic: VnicState, run: Run): string[] {
+  const { nowMs } = run.world;
+  const team = run.plan.teams.find((candidate) => candidate.name === vnic.team);
+  const move = team?.balance?.moves.find(({ mac }) => mac === vnic.mac);
+  const past = movesOf(vnic, run).flatMap(({ atMs, story }) =>
+    story === undefined || atMs === nowMs
+      ? []
+      : [`moved ${formatDuration(nowMs - atMs)} ago ${story}`],
+  );
+  if (move === undefined || move.state === "made") return past;
+  const what = move.state === "suggested" ? "suggested" : "to be moved once its queue is empty";
+  return [...past, `${what}: ${move.reason}`];
+}
+
+function movesOf(vnic: VnicState, run: Run): readonly Move[] {
+  return run.moves.get(vnic.mac) ?? [];
+}
+
 function describeTeam(
   team: TeamState,
   plan: TeamPlan | undefined,
@@ -111,13 +138,15 @@ function describeTeam(
         speedBitsPerSecond: uplink.speedBitsPerSecond,
         capacityBitsPerSecond: planned?.capacityBitsPerSecond ?? 0,
         committedBitsPerSecond: planned?.committedBitsPerSecond ?? 0,
-        sentBitsPerSecond: sentBy(uplink.name, run, loads),
+        ...describeUplinkLoad(loads.loads.get(uplinkLoadKey(uplink.name))),
         reason: planned?.reason ?? "not planned",
       };
     }),
     host: hostLines(team.config).map((line) => describeHostClass(line, team, plan, run, loads)),
     reasons: plan?.reasons ?? [],
     conflicts: team.conflicts,
+    loadWindowMs: team.config.loadWindowMs,
+    balance: plan?.balance ?? null,
   };
 }
 
@@ -160,13 +189,13 @@ function hostReasons(config: TeamConfig): string[] {
   ];
 }
 
-/** What the vNICs that go by an uplink send. */
-function sentBy(uplink: string, run: Run, loads: LoadMemory): number | null {
-  const rates = run.plan.vnics
-    .filter((vnic) => vnic.via === uplink)
-    .map((vnic) => loads.loads.get(loadKey(vnic.team, vnic.minor))?.sentBitsPerSecond)
-    .filter((rate) => rate !== undefined);
-  return rates.length === 0 ? null : Math.round(rates.reduce((sum, rate) => sum + rate, 0));
+function describeUplinkLoad(load: Load | undefined) {
+  return {
+    sentBitsPerSecond: load === undefined ? null : Math.round(load.sentBitsPerSecond),
+    demandBitsPerSecond: load === undefined ? null : Math.round(load.demandBitsPerSecond),
+    backlogBytes: load?.backlogBytes ?? null,
+    drops: load?.drops ?? null,
+  };
 }
 
 function describeDomain(domain: DomainState, run: Run, loads: LoadMemory): DomainStatus {
@@ -209,7 +238,8 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     priority: vnic.policy.priority,
     home: planned?.home ?? null,
     via: planned?.via ?? null,
-    recentMoves: run.moves.get(vnic.mac)?.length ?? 0,
+    recentMoves: movesOf(vnic, run).filter(({ atMs }) => atMs > run.world.nowMs - MOVE_WINDOW_MS)
+      .length,
     classId: planned === undefined ? null : `7570:${planned.minor.toString(16)}`,
     reservationBitsPerSecond: bandwidth.reservationBitsPerSecond,
     limitBitsPerSecond: bandwidth.limitBitsPerSecond,
@@ -217,6 +247,8 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     grantedBitsPerSecond: grant?.reservationBitsPerSecond ?? 0,
     expectedBitsPerSecond: planned?.expectedBitsPerSecond ?? 0,
     sentBitsPerSecond: load === undefined ? null : Math.round(load.sentBitsPerSecond),
+    demandBitsPerSecond: load === undefined ? null : Math.round(load.demandBitsPerSecond),
+    backlogBytes: load?.backlogBytes ?? 0,
     drops: load?.drops ?? 0,
     survivesOneLoss: planned?.survivesOneLoss ?? false,
     guarantee:

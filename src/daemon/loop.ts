@@ -14,7 +14,8 @@ import type { Plan } from "../model/plan.ts";
 import type { Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
-import { type LoadMemory, loadKey, NO_LOADS, observeLoads } from "../observe/demand.ts";
+import { type BalanceMemory, NO_BALANCE, observeBalance } from "../observe/balance.ts";
+import { type LoadMemory, NO_LOADS, observeLoads } from "../observe/demand.ts";
 import { type MoveMemory, observeMoves } from "../observe/moves.ts";
 import { observeUplinks, type UplinkMemories } from "../observe/uplinks.ts";
 import { buildWorld, type KnownDomain, type Observation } from "../observe/world.ts";
@@ -29,7 +30,7 @@ import type { KernelPort, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
 import { describeTampering } from "./tampering.ts";
-import { devicesOf, findStrays, findTeams } from "./teams.ts";
+import { devicesOf, findStrays, findTeams, placesOf } from "./teams.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
 
@@ -69,6 +70,7 @@ export class ControlLoop {
   #loads: LoadMemory = NO_LOADS;
   #latched: ReadonlyMap<Mac, number> = new Map();
   #moves: MoveMemory = new Map();
+  #balance: BalanceMemory = NO_BALANCE;
   #last: Run | null = null;
   /** What the last run saw, for worlds with other domains in it. */
   #seen: Observation | null = null;
@@ -160,6 +162,8 @@ export class ControlLoop {
         loads: this.#loads,
         latched: this.#latched,
         moves: this.#moves,
+        balance: this.#balance,
+        counters: snapshot.counters,
         domains: this.#domains(),
       };
       return buildWorld(this.#seen);
@@ -175,8 +179,10 @@ export class ControlLoop {
     const planned = planLosses(world, plan);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
     narratePlan(log, this.#last?.plan ?? null, planned.plan);
-    if (this.mode === "enforcing")
+    if (this.mode === "enforcing") {
       this.#moves = observeMoves(this.#moves, world, this.#last?.plan ?? null, planned.plan);
+      this.#balance = observeBalance(this.#balance, planned.plan, this.#moves, nowMs);
+    }
     const run: Run = { world, ...planned, moves: this.#moves, steps };
     this.#last = run;
     this.#lastResyncMs = nowMs;
@@ -200,22 +206,8 @@ export class ControlLoop {
     const links = kernel.readLinks();
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
-    const byDevice = new Map(
-      teams.flatMap((team, index) =>
-        (devices[index]?.ports ?? []).map((port) => [port, team.name]),
-      ),
-    );
-    const windowMs = Math.min(...teams.map((team) => team.loadWindowMs), 60e3);
-    this.#loads = observeLoads(
-      this.#loads,
-      kernel.readCounters(devices),
-      (counter) => {
-        const team = byDevice.get(counter.device);
-        return team === undefined ? null : loadKey(team, counter.minor);
-      },
-      windowMs,
-      now(),
-    );
+    const counters = kernel.readCounters(devices);
+    this.#loads = observeLoads(this.#loads, counters, placesOf(teams, devices), now());
   }
 
   /** Takes everything away and stays out until told otherwise, looking on if `as` says so. @returns the steps made and what was refused */

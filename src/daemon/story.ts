@@ -1,7 +1,7 @@
 /** Tells what a new plan changes, so that the log reads as the story of a failover. */
 import type { Problem } from "../model/domain.ts";
 import type { Conflict } from "../model/kernel.ts";
-import type { Plan } from "../model/plan.ts";
+import type { Balance, Plan, TeamPlan } from "../model/plan.ts";
 import { formatRate } from "../model/units.ts";
 import type { EventLog } from "./events.ts";
 
@@ -10,6 +10,7 @@ export function narratePlan(log: EventLog, before: Plan | null, after: Plan): vo
   for (const team of after.teams) {
     const old = before?.teams.find((candidate) => candidate.name === team.name);
     narrateConflicts(log, old?.conflicts ?? [], team.conflicts);
+    narrateSuggestions(log, old?.balance ?? null, team);
     if (old?.condition === team.condition) continue;
     const text = `team ${team.name} is ${team.condition}${
       team.reasons.length > 0 ? `: ${team.reasons.join("; ")}` : ""
@@ -51,6 +52,18 @@ ${vnic.reasons.join("; ")}`,
       `domain ${domain.domain}: ${domain.action}${domain.reasons.length > 0 ? `: ${domain.reasons.join("; ")}` : ""}`,
       { domain: domain.domain, action: domain.action },
     );
+  }
+}
+
+/** A suggestion is told once, whatever becomes of the figures in it. */
+function narrateSuggestions(log: EventLog, before: Balance | null, team: TeamPlan): void {
+  for (const { domain, mac, from, to, state, reason } of team.balance?.moves ?? []) {
+    if (state !== "suggested") continue;
+    const isKnown = before?.moves.some((move) => move.mac === mac && move.to === to) === true;
+    if (isKnown) continue;
+    log.tell("info", "move-suggested", `team ${team.name}: move ${domain} ${mac} ${reason}`, {
+      ...{ team: team.name, domain, mac, from, to },
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Which bonds are teams, and which devices belong to them. */
 import type { Config, TeamConfig } from "../model/config.ts";
 import type { LinkState } from "../model/link.ts";
+import type { LoadPlace } from "../observe/demand.ts";
 import { defaultTeam } from "../policy/config.ts";
 import type { JournalContents } from "./journal.ts";
 import type { TeamDevices } from "./ports.ts";
@@ -30,6 +31,18 @@ export function devicesOf(team: TeamConfig, links: readonly LinkState[]): TeamDe
     ...ports.map((port) => port.name),
   ]);
   return { bond: team.bond, ports: [...names] };
+}
+
+/** Which team's load the classes of a device are, and what it is averaged over. */
+export function placesOf(
+  teams: readonly TeamConfig[],
+  devices: readonly TeamDevices[],
+): (device: string) => LoadPlace | null {
+  const places = new Map<string, LoadPlace>();
+  for (const [index, { name, loadWindowMs }] of teams.entries())
+    for (const port of devices[index]?.ports ?? [])
+      places.set(port, { team: name, windowMs: loadWindowMs });
+  return (device) => places.get(device) ?? null;
 }
 
 /**

@@ -10,6 +10,18 @@ export interface UplinkConfig {
   readonly speedBitsPerSecond: number | null;
 }
 
+/** Whether vNICs are moved to even out what uplinks carry: not at all, shown only, done. */
+export const REBALANCE_MODES = ["off", "suggest", "on"] as const;
+
+/** When and how far a team's load is evened out. */
+export interface RebalanceRules {
+  readonly mode: (typeof REBALANCE_MODES)[number];
+  /** How far an uplink's utilisation may be from the team's, as a part of its capacity: 0.1 for 10 %. */
+  readonly threshold: number;
+  /** How long a vNIC stays where it is after any change of its uplink. */
+  readonly coolDownMs: number;
+}
+
 export interface TeamConfig {
   /** Its name in status; by default the bond's. */
   readonly name: string;
@@ -30,8 +42,9 @@ export interface TeamConfig {
   readonly holdDownMaxMs: number;
   /** Set the bond's updelay to this (with the operator's consent by writing it); null leaves it alone. */
   readonly bondUpdelayMs: number | null;
-  /** Window of the load average. */
+  /** Window of the load averages: time constant of an exponentially weighted average. */
   readonly loadWindowMs: number;
+  readonly rebalance: RebalanceRules;
 }
 
 /** Upper bounds for what annotations may ask for; the first entry whose pattern matches holds. */

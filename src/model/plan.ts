@@ -64,6 +64,30 @@ export interface UplinkPlan {
 
 export type TeamCondition = "ok" | "degraded" | "isolated" | "refused";
 
+/** A vNIC that evens out the load elsewhere. */
+export interface BalanceMove {
+  readonly domain: string;
+  readonly mac: Mac;
+  readonly from: string;
+  readonly to: string;
+  readonly loadBitsPerSecond: number;
+  /** suggested: only shown; waiting: until its queue is empty; made: with this plan. */
+  readonly state: "suggested" | "waiting" | "made";
+  readonly reason: string;
+}
+
+/** How evenly a team's uplinks are used, and what is done about it. */
+export interface Balance {
+  readonly mode: "suggest" | "on";
+  /** What the team carries, as a part of the capacity of its usable uplinks. */
+  readonly evenUtilisation: number;
+  /** Of usable uplinks. */
+  readonly uplinks: readonly { readonly name: string; readonly utilisation: number }[];
+  readonly moves: readonly BalanceMove[];
+  /** Why there are moves, or none. */
+  readonly reason: string;
+}
+
 export interface TeamPlan {
   readonly name: string;
   readonly bond: string;
@@ -71,6 +95,8 @@ export interface TeamPlan {
   readonly uplinks: readonly UplinkPlan[];
   readonly reasons: readonly string[];
   readonly conflicts: readonly Conflict[];
+  /** null: not asked for, or the team isn't managed. */
+  readonly balance: Balance | null;
 }
 
 export interface Plan {

@@ -6,7 +6,7 @@
 import type { DomainPhase, Problem } from "./domain.ts";
 import type { HostClassName } from "./host-traffic.ts";
 import type { Conflict } from "./kernel.ts";
-import type { DomainAction, TeamCondition } from "./plan.ts";
+import type { Balance, DomainAction, TeamCondition } from "./plan.ts";
 import type { Priority } from "./policy.ts";
 import type { BondMode } from "./world.ts";
 
@@ -35,8 +35,14 @@ export interface UplinkStatus {
   readonly capacityBitsPerSecond: number;
   /** Sum of the reservations of what sends there now. */
   readonly committedBitsPerSecond: number;
-  /** Measured over the team's load window; null: not measured yet. */
+  /** All that leaves by it, the host's own included, over the team's load window; null: not measured yet. */
   readonly sentBitsPerSecond: number | null;
+  /** The same with what was dropped: what would have been sent. */
+  readonly demandBitsPerSecond: number | null;
+  /** Waiting in its queues at the last sample. */
+  readonly backlogBytes: number | null;
+  /** Packets that its queues dropped since they were made. */
+  readonly drops: number | null;
   readonly reason: string;
 }
 
@@ -71,6 +77,10 @@ export interface TeamStatus {
   readonly host: readonly HostClassStatus[];
   readonly reasons: readonly string[];
   readonly conflicts: readonly Conflict[];
+  /** What loads are averaged over: the time constant of an exponentially weighted average. */
+  readonly loadWindowMs: number;
+  /** How evenly the uplinks are used, and what is done about it; null: `rebalance` is off. */
+  readonly balance: Balance | null;
 }
 
 /** What a reservation is worth once an uplink is lost. */
@@ -101,6 +111,10 @@ export interface VnicStatus {
   readonly expectedBitsPerSecond: number;
   /** Measured over the team's load window; null: not measured yet. */
   readonly sentBitsPerSecond: number | null;
+  /** The same with what was dropped: what it would have sent. */
+  readonly demandBitsPerSecond: number | null;
+  /** Waiting in its queue at the last sample. */
+  readonly backlogBytes: number;
   /** Packets that its class dropped since the class was made. */
   readonly drops: number;
   /** Whether the reservation still holds with any one uplink lost. */

@@ -64,6 +64,10 @@ export interface TeamState {
   readonly hostMacs: readonly Mac[];
   /** Interfaces from which frames are passed on to the bond, bridged or routed; asked for like hostMacs. */
   readonly passedOnFrom: readonly { readonly name: string; readonly ifindex: number }[];
+  /** When one of its vNICs last changed uplink; null: not lately. */
+  readonly lastMoveAtMs: number | null;
+  /** Since when moves that would even out the load wait for their vNICs' queues to run empty; null: none waits. */
+  readonly movesWaitSinceMs: number | null;
 }
 
 /** Moves older than this are forgotten, milliseconds: the span in which fabrics count a MAC's moves (RFC 7432, 15.1). */
@@ -74,13 +78,15 @@ export interface Move {
   readonly atMs: number;
   /** The uplink that it left could still have carried it: a return home, a better place, a new policy. */
   readonly voluntary: boolean;
+  /** Where from, where to and why, of a move that evened out load; absent for all others. */
+  readonly story?: string;
 }
 
 export interface VnicState {
   readonly mac: Mac;
   /** 802.1Q ids with which its frames leave the host, 0 for untagged. */
   readonly vlanIds: readonly number[];
-  /** Of the last minutes, oldest first. */
+  /** Of the last minutes, and as long as its team's cool-down; oldest first. */
   readonly recentMoves: readonly Move[];
   /** Team's name, or null where nothing of ours carries it; then `unshapedReason` says why. */
   readonly team: string | null;
@@ -96,7 +102,11 @@ export interface VnicState {
   } | null;
   /** What it lately sent and wanted to send, averaged over the team's window; null: not measured yet. */
   readonly demandBitsPerSecond: number | null;
-  /** The same as it was just before the team lost an uplink; null while nothing is lost. */
+  /** Since when that is averaged; null: not measured yet. */
+  readonly measuredSinceMs: number | null;
+  /** What waits in its class where it sends, at this look; 0 where its team's moves don't depend on it. */
+  readonly backlogBytes: number;
+  /** Its demand as it was just before the team lost an uplink; null while nothing is lost. */
   readonly latchedDemandBitsPerSecond: number | null;
 }
 

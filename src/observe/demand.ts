@@ -1,25 +1,37 @@
-/** What each vNIC sends and wants to send, from class counters. Pure: memory in, memory out. */
-import type { ClassCounters } from "../model/kernel.ts";
+/** What each vNIC and each uplink sends and wants to send, from class counters. Pure: memory in, memory out. */
+import { type ClassCounters, ROOT_MINOR } from "../model/kernel.ts";
 
 interface Totals {
   readonly sentBytes: bigint;
   readonly sentPackets: bigint;
   readonly drops: number;
+  readonly backlogBytes: number;
 }
 
 export interface LoadMemory {
   readonly atMs: number;
   readonly totals: ReadonlyMap<string, Totals>;
-  /** Averages by class key, see {@link loadKey}. */
+  /** Averages by {@link loadKey} and {@link uplinkLoadKey}. */
   readonly loads: ReadonlyMap<string, Load>;
 }
 
 export interface Load {
+  /** When the first sample of the average was taken. */
+  readonly sinceMs: number;
   readonly sentBitsPerSecond: number;
   /** Sent and dropped: what it would have sent. */
   readonly demandBitsPerSecond: number;
+  /** At the last sample. */
   readonly backlogBytes: number;
+  /** Since the classes were made, packets. */
   readonly drops: number;
+}
+
+/** The team of a class, and what its loads are averaged over. */
+export interface LoadPlace {
+  readonly team: string;
+  /** Time constant of the exponentially weighted average: a step shows by 63 % after it, by 95 % after three. */
+  readonly windowMs: number;
 }
 
 export const NO_LOADS: LoadMemory = { atMs: 0, totals: new Map(), loads: new Map() };
@@ -28,6 +40,14 @@ export const NO_LOADS: LoadMemory = { atMs: 0, totals: new Map(), loads: new Map
 export function loadKey(team: string, minor: number): string {
   return `${team} ${minor.toString(16)}`;
 }
+
+/** All that leaves by an uplink: its leaf classes, the host's and the control class among them. */
+export function uplinkLoadKey(uplink: string): string {
+  return `${UPLINK_PREFIX}${uplink}`;
+}
+
+/** No team's name has a colon. */
+const UPLINK_PREFIX = "uplink: ";
 
 /** Size assumed for a dropped packet where nothing was sent to take an average of, bytes. */
 const ASSUMED_PACKET_BYTES = 1000n;
@@ -38,40 +58,48 @@ const ASSUMED_PACKET_BYTES = 1000n;
  */
 const UNDERSTATEMENT = 0.02;
 
+const NOTHING: Totals = { sentBytes: 0n, sentPackets: 0n, drops: 0, backlogBytes: 0 };
+
 /**
  * Takes a sample of all classes.
- * @param keyOf the load key of a class; null to leave it out
- * @param windowMs of the exponentially weighted average
+ * @param placeOf the team of a device's classes; null to leave them out
  */
 export function observeLoads(
   memory: LoadMemory,
   counters: readonly ClassCounters[],
-  keyOf: (counter: ClassCounters) => string | null,
-  windowMs: number,
+  placeOf: (device: string) => LoadPlace | null,
   nowMs: number,
 ): LoadMemory {
-  const totals = new Map<string, Totals>();
-  const backlogs = new Map<string, number>();
-  for (const counter of counters) {
-    const key = keyOf(counter);
-    if (key === null) continue;
-    const sum = totals.get(key);
-    totals.set(key, {
-      sentBytes: (sum?.sentBytes ?? 0n) + counter.sentBytes,
-      sentPackets: (sum?.sentPackets ?? 0n) + counter.sentPackets,
-      drops: (sum?.drops ?? 0) + counter.drops,
-    });
-    backlogs.set(key, (backlogs.get(key) ?? 0) + counter.backlogBytes);
-  }
   const elapsedMs = nowMs - memory.atMs;
   if (elapsedMs <= 0) return memory;
-  const weight = 1 - Math.exp(-elapsedMs / windowMs);
+  const totals = new Map<string, Totals>();
+  const windows = new Map<string, number>();
+  for (const counter of counters) {
+    // The inner class counts again what its leaves have counted.
+    if (counter.minor === ROOT_MINOR) continue;
+    const place = placeOf(counter.device);
+    if (place === null) continue;
+    for (const key of [loadKey(place.team, counter.minor), uplinkLoadKey(counter.device)]) {
+      const sum = totals.get(key) ?? NOTHING;
+      totals.set(key, {
+        sentBytes: sum.sentBytes + counter.sentBytes,
+        sentPackets: sum.sentPackets + counter.sentPackets,
+        drops: sum.drops + counter.drops,
+        backlogBytes: sum.backlogBytes + counter.backlogBytes,
+      });
+      windows.set(key, place.windowMs);
+    }
+  }
   const loads = new Map<string, Load>();
   for (const [key, total] of totals) {
     const before = memory.totals.get(key);
     // Counters that ran backwards belong to a class that was made anew: this sample is only a beginning.
-    if (before === undefined || total.sentBytes < before.sentBytes || total.drops < before.drops)
+    if (before === undefined || total.sentBytes < before.sentBytes || total.drops < before.drops) {
+      // An uplink's merely lack what a class that went had counted.
+      const old = key.startsWith(UPLINK_PREFIX) ? memory.loads.get(key) : undefined;
+      if (old !== undefined) loads.set(key, { ...old, backlogBytes: total.backlogBytes });
       continue;
+    }
     const sentBytes = total.sentBytes - before.sentBytes;
     const sentPackets = total.sentPackets - before.sentPackets;
     const packetBytes = sentPackets > 0n ? sentBytes / sentPackets : ASSUMED_PACKET_BYTES;
@@ -79,12 +107,14 @@ export function observeLoads(
     const sentRate = (Number(sentBytes) * 8000) / elapsedMs;
     const demandRate = sentRate + (droppedBytes * 8000) / elapsedMs;
     const old = memory.loads.get(key);
+    const weight = 1 - Math.exp(-elapsedMs / (windows.get(key) ?? 1));
     const blend = (average: number | undefined, sample: number) =>
       average === undefined ? sample : average + weight * (sample - average);
     loads.set(key, {
+      sinceMs: old?.sinceMs ?? memory.atMs,
       sentBitsPerSecond: blend(old?.sentBitsPerSecond, sentRate),
       demandBitsPerSecond: blend(old?.demandBitsPerSecond, demandRate * (1 - UNDERSTATEMENT)),
-      backlogBytes: backlogs.get(key) ?? 0,
+      backlogBytes: total.backlogBytes,
       drops: total.drops,
     });
   }

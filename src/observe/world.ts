@@ -9,6 +9,7 @@ import type {
 } from "../model/domain.ts";
 import type { HostClassName, HostShare } from "../model/host-traffic.ts";
 import {
+  type ClassCounters,
   type Conflict,
   DEFAULT_MINOR,
   HOST_CLASS_MINORS,
@@ -29,6 +30,7 @@ import type {
   VnicState,
   World,
 } from "../model/world.ts";
+import type { BalanceMemory } from "./balance.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
 import { findHost } from "./host.ts";
 import type { MoveMemory } from "./moves.ts";
@@ -60,6 +62,9 @@ export interface Observation {
   readonly loads: LoadMemory;
   readonly latched: ReadonlyMap<Mac, number>;
   readonly moves: MoveMemory;
+  readonly balance: BalanceMemory;
+  /** As read with the kernel's objects. */
+  readonly counters: readonly ClassCounters[];
   /** In the order of their arrival. */
   readonly domains: readonly KnownDomain[];
 }
@@ -70,6 +75,7 @@ export function buildWorld(seen: Observation): World {
   const byIndex = new Map(seen.links.map((link) => [link.ifindex, link]));
   const teams = seen.teams.map((config) => buildTeam(config, seen, byName, byIndex));
   const filters = indexFilters(seen.kernel, teams);
+  const backlogs = indexBacklogs(seen, teams);
   const claimed = new Set<Mac>();
   return {
     nowMs: seen.nowMs,
@@ -90,7 +96,7 @@ export function buildWorld(seen: Observation): World {
         migration: known.migration,
         refusals: known.refusals,
         vnics: definition.vnics.map((vnic) =>
-          buildVnic(vnic, known, seen, { teams, byName, byIndex, filters, claimed }),
+          buildVnic(vnic, known, seen, { teams, byName, byIndex, filters, backlogs, claimed }),
         ),
       };
     }),
@@ -136,6 +142,8 @@ function buildTeam(
       hostDemandOf(config, share.name, share, seen),
     ),
     ...findHost(config, bond, seen.links),
+    lastMoveAtMs: seen.balance.lastMoveAtMs.get(config.name) ?? null,
+    movesWaitSinceMs: seen.balance.movesWaitSinceMs.get(config.name) ?? null,
   };
 }
 
@@ -207,6 +215,23 @@ function enforcedSpeed(kernel: KernelMap, device: string, headroom: number): num
   return Math.round(root.rateBitsPerSecond / (1 - headroom));
 }
 
+/** What waits in classes of teams whose moves wait for that, by uplink and minor; nothing waits in the others. */
+function indexBacklogs(
+  { counters }: Observation,
+  teams: readonly TeamState[],
+): ReadonlyMap<string, number> {
+  const uplinks = new Set(
+    teams.flatMap((team) =>
+      team.config.rebalance.mode === "on" ? team.uplinks.map((uplink) => uplink.name) : [],
+    ),
+  );
+  const backlogs = new Map<string, number>();
+  for (const { device, minor, backlogBytes } of counters) {
+    if (backlogBytes > 0 && uplinks.has(device)) backlogs.set(`${device} ${minor}`, backlogBytes);
+  }
+  return backlogs;
+}
+
 /** What the kernel's filters say of each MAC, by team. */
 function indexFilters(
   kernel: KernelMap,
@@ -240,6 +265,7 @@ function buildVnic(
     readonly byName: ReadonlyMap<string, LinkState>;
     readonly byIndex: ReadonlyMap<number, LinkState>;
     readonly filters: ReadonlyMap<string, VnicState["kernel"]>;
+    readonly backlogs: ReadonlyMap<string, number>;
     readonly claimed: Set<Mac>;
   },
 ): VnicState {
@@ -265,6 +291,8 @@ function buildVnic(
     policy: policy as NetworkPolicy,
     kernel,
     demandBitsPerSecond: load?.demandBitsPerSecond ?? null,
+    measuredSinceMs: load?.sinceMs ?? null,
+    backlogBytes: index.backlogs.get(`${kernel?.via} ${kernel?.minor}`) ?? 0,
     latchedDemandBitsPerSecond:
       known.pausedByUs?.demandBitsPerSecond[vnic.mac] ?? seen.latched.get(vnic.mac) ?? null,
   };

@@ -1,12 +1,10 @@
 /** Plans for worlds that have not happened yet: the same planner, asked about a loss. */
-import { LAST_VNIC_MINOR } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { TeamState, VnicState, World } from "../model/world.ts";
-import { settlePlacement } from "./after-loss.ts";
 import { changeKernel, type TeamChange } from "./kernel.ts";
-import { assemblePlan, isManaged, judge, makingOf, planWorld, type TeamAnswer } from "./plan.ts";
-import type { Presence } from "./roster.ts";
-import { planTeam, shortOf, type TeamCase, type TeamResult } from "./team.ts";
+import { assemblePlan, isManaged, makingOf, planWorld, type TeamAnswer } from "./plan.ts";
+import { loseUplinks, settleCase, withoutUplink } from "./settled.ts";
+import { planTeam, shortOf } from "./team.ts";
 
 /**
  * The world as it will be once a plan is applied: what the kernel's filters then say of each vNIC. Planning it
@@ -14,6 +12,16 @@ import { planTeam, shortOf, type TeamCase, type TeamResult } from "./team.ts";
  */
 export function applied(world: World, plan: Plan): World {
   const byMac = new Map(plan.vnics.map((vnic) => [vnic.mac, vnic]));
+  // Whose vNICs get another uplink, or a first one: see changesUplinks.
+  const moved = new Set(
+    world.domains
+      .flatMap((domain) => domain.vnics)
+      .filter(({ mac, team, kernel }) => {
+        const planned = byMac.get(mac);
+        return planned?.team === team && planned.via !== (kernel?.via ?? kernel?.home ?? null);
+      })
+      .map(({ team }) => team),
+  );
   const bonds = new Map(world.teams.map((team) => [team.config.name, team.config.bond]));
   return {
     ...world,
@@ -31,14 +39,16 @@ export function applied(world: World, plan: Plan): World {
       }),
     })),
     teams: world.teams.map((team): TeamState => {
-      const moved = plan.kernel.get(`active-port ${team.config.bond}`);
+      const active = plan.kernel.get(`active-port ${team.config.bond}`);
       const { bond } = team;
+      const lastMoveAtMs = moved.has(team.config.name) ? world.nowMs : team.lastMoveAtMs;
       const uplinks = team.uplinks.map((uplink) => {
         const port = plan.kernel.get(`port-queue ${uplink.name}`);
         return port?.kind === "port-queue" ? { ...uplink, queueId: port.queueId } : uplink;
       });
-      if (moved?.kind !== "active-port" || bond === null) return { ...team, uplinks };
-      return { ...team, uplinks, bond: { ...bond, activePort: moved.port } };
+      if (active?.kind !== "active-port" || bond === null)
+        return { ...team, uplinks, lastMoveAtMs };
+      return { ...team, uplinks, lastMoveAtMs, bond: { ...bond, activePort: active.port } };
     }),
   };
 }
@@ -58,16 +68,6 @@ export function withLoss(world: World, teamName: string, lost: readonly string[]
           : vnic,
       ),
     })),
-  };
-}
-
-function loseUplinks(team: TeamState, lost: readonly string[], nowMs: number): TeamState {
-  const gone = { carrier: false, bondUp: false, lostAtMs: nowMs, returnedAtMs: null };
-  return {
-    ...team,
-    uplinks: team.uplinks.map((uplink) =>
-      lost.includes(uplink.name) ? { ...uplink, ...gone } : uplink,
-    ),
   };
 }
 
@@ -131,65 +131,4 @@ function pairTeams(before: readonly TeamAnswer[], after: readonly TeamAnswer[]):
       ? [{ old, now, origins: null }]
       : [];
   });
-}
-
-/** A team once its plan is applied; the same as applied makes of it. */
-function settleCase(result: TeamResult): TeamCase {
-  const { asked, uplinks, grants } = result;
-  const presence = settlePresence(result);
-  const { minors, queueIds, moveActiveTo } = result.objects;
-  const managed = uplinks.map((entry) => grants.some((grant) => grant.entry === entry));
-  const { bond } = asked.team;
-  const owners = new Int32Array(LAST_VNIC_MINOR + 1).fill(-1);
-  for (const [index, minor] of minors.entries()) if (minor > 0) owners[minor] = index;
-  return {
-    ...asked,
-    presence,
-    settlement: settlePlacement(asked.roster, presence, uplinks, result.load),
-    team: {
-      ...asked.team,
-      bond: bond === null || moveActiveTo === null ? bond : { ...bond, activePort: moveActiveTo },
-      uplinks: asked.team.uplinks.map((uplink, place) =>
-        managed[place] === true ? { ...uplink, queueId: queueIds.get(uplink.name) ?? 0 } : uplink,
-      ),
-    },
-    numbering: {
-      prioOf: (index, minor) => {
-        const owner = owners[minor] as number;
-        if (owner < 0 || managed[presence.senders[index] as number] !== true) return -1;
-        return (asked.roster.ranks[owner] as number) + 1;
-      },
-      others: [],
-    },
-  };
-}
-
-/** What the kernel's filters say once the plan is applied. While its guest still runs elsewhere a vNIC has none. */
-function settlePresence({ asked, placement, objects }: TeamResult): Presence {
-  const { members } = asked.roster;
-  const presence: Presence = {
-    homes: asked.presence.homes.slice(),
-    senders: asked.presence.senders.slice(),
-    minors: asked.presence.minors.slice(),
-    handles: asked.presence.handles.slice(),
-  };
-  for (let index = 0; index < members.length; index += 1) {
-    const minor = objects.minors[index] as number;
-    if (minor === 0) continue;
-    const incoming = members[index]?.domain.phase === "incoming";
-    const home = placement.homes[index] as number;
-    const via = placement.vias[index] as number;
-    presence.homes[index] = incoming ? -1 : home;
-    presence.senders[index] = incoming ? -1 : via >= 0 ? via : home;
-    presence.minors[index] = incoming ? -1 : minor;
-    presence.handles[index] = incoming ? -1 : (objects.handles[index] as number);
-  }
-  return presence;
-}
-
-/** The same with one uplink's carrier lost, demands latched as they are; see withLoss. */
-function withoutUplink(asked: TeamCase, uplink: string): TeamCase {
-  const { world, roster } = asked;
-  const team = loseUplinks(asked.team, [uplink], world.nowMs);
-  return { ...asked, team, judged: judge(world, roster, roster.known) };
 }

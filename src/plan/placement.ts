@@ -20,6 +20,8 @@ export interface Placement {
   readonly reasons: Uint8Array;
   /** World times from which on those may move again that stay where they are, having moved often enough. */
   readonly heldUntilMs: readonly number[];
+  /** Why those moved that evened out the load with this placement, by index; absent where none did. */
+  readonly stories?: ReadonlyMap<number, string>;
 }
 
 /** The criteria come first, in their order: the first that tells two uplinks apart decides, and is the reason given. */

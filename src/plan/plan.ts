@@ -7,13 +7,13 @@ import type { KernelMap } from "../model/kernel.ts";
 import type { DomainPlan, Plan, TeamPlan, VnicPlan } from "../model/plan.ts";
 import { formatRate } from "../model/units.ts";
 import type { TeamState, World } from "../model/world.ts";
-import type { Judged } from "./actions.ts";
 import { planDomains } from "./domains.ts";
 import { changeKernel, makeKernel, type TeamChange } from "./kernel.ts";
 import { migrationEndsAtMs } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import type { Member, Roster } from "./roster.ts";
 import { changeRoster } from "./roster-change.ts";
+import { breaksMore, judge } from "./settled.ts";
 import { readStanding } from "./standing.ts";
 import { type Earlier, least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
 
@@ -75,7 +75,7 @@ function changeOf(making: Making | null, pairs: readonly Again[]): () => KernelM
 function planAgain(world: World, team: TeamState, earlier: TeamResult | null): Again {
   const { roster, origins } = changeRoster(world, team, earlier?.asked ?? null);
   if (earlier === null)
-    return { answer: planTeam(caseOf(world, team, roster, null)), earlier: null };
+    return { answer: planEvenly(caseOf(world, team, roster, null), null), earlier: null };
   const { asked } = earlier;
   const sameFilters =
     asked.world.kernel === world.kernel && sameMacs(roster.members, asked.roster.members, origins);
@@ -83,7 +83,21 @@ function planAgain(world: World, team: TeamState, earlier: TeamResult | null): A
   // Said now, so that it needn't keep the plans that were before it.
   void earlier.vnics;
   const from = { result: earlier, origins };
-  return { answer: planTeam(caseOf(world, team, roster, others), from), earlier: from };
+  return { answer: planEvenly(caseOf(world, team, roster, others), from), earlier: from };
+}
+
+/** Evens out the load as far as no reservation is broken by it, now or by the loss of an uplink. */
+function planEvenly(asked: TeamCase, earlier: Earlier | null): TeamAnswer {
+  const answer = planTeam(asked, earlier);
+  if (!isManaged(answer) || (answer.team.balance?.moves.length ?? 0) === 0) return answer;
+  const still = planTeam({ ...asked, movers: "none" });
+  if (!isManaged(still)) return answer;
+  for (const movers of ["all", "unreserved"] as const) {
+    const moved = planTeam({ ...asked, movers, carriesOut: true });
+    if (!isManaged(moved) || breaksMore(moved, still)) continue;
+    return movers === "all" ? answer : planTeam({ ...asked, movers }, earlier);
+  }
+  return planTeam({ ...asked, movers: "none" }, earlier);
 }
 
 /** @param known minors of others, if they are known already */
@@ -103,6 +117,8 @@ function caseOf(
     roster,
     presence,
     judged: judge(world, roster, roster.latched),
+    movers: "all",
+    carriesOut: false,
     numbering: {
       prioOf: (index, minor) => {
         columns ??= team.uplinks.map((uplink) => standing().prios.get(uplink.name));
@@ -125,20 +141,6 @@ function sameMacs(one: readonly Member[], other: readonly Member[], origins: Int
     if (origins[index] !== index && one[index]?.vnic.mac !== other[index]?.vnic.mac) return false;
   }
   return true;
-}
-
-/**
- * The demand within its limit by which each vNIC is judged. Only what was measured before the loss counts. In a
- * what-if there is no other time: the given demand counts, and without one the reservation.
- */
-export function judge(world: World, roster: Roster, latched: Judged): Judged {
-  if (world.hypothetical !== true) return latched;
-  return roster.known.map((known, index) => {
-    if (!Number.isNaN(known)) return known;
-    const { bandwidth } = roster.members[index]?.vnic.policy ?? {};
-    const reservation = bandwidth?.reservationBitsPerSecond ?? 0;
-    return Math.min(reservation, bandwidth?.limitBitsPerSecond ?? reservation);
-  });
 }
 
 function minorsOfOthers(world: World, team: TeamState, { members }: Roster): number[] {

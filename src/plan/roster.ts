@@ -44,7 +44,7 @@ export interface Roster {
   readonly discards: Uint8Array;
   /** 1: its policy prefers uplinks; 2: it wants to be apart from somebody; 3: both. */
   readonly wishes: Uint8Array;
-  /** 1: it has moved lately, and may have to wait before it moves again. */
+  /** 1: it has moved more than once lately, and may have to wait before it moves again. */
   readonly restless: Uint8Array;
   readonly claims: readonly Claim[];
   /** The rate that fitClaims starts from, what it makes of it where all fits, and that with the whole reservation. */
@@ -128,7 +128,7 @@ export function readRoster(
     roster.latched[index] = latched === null ? Number.NaN : Math.min(latched, most);
     roster.shares[index] = policy.bandwidth.shares;
     roster.discards[index] = discardsAtLoss(member) ? 1 : 0;
-    roster.restless[index] = member.vnic.recentMoves.length > 0 ? 1 : 0;
+    roster.restless[index] = member.vnic.recentMoves.length > 1 ? 1 : 0;
     roster.wishes[index] =
       (policy.placement.prefer.length > 0 ? 1 : 0) + (policy.placement.apart.length > 0 ? 2 : 0);
     roster.claims[index] = {

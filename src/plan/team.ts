@@ -1,22 +1,23 @@
 /** The plan of one team: usability, placement, grants, degradation and kernel objects put together. */
 
-import type { TeamPlan, VnicPlan } from "../model/plan.ts";
+import type { Balance, TeamPlan, VnicPlan } from "../model/plan.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
-import { wantOf } from "./demand.ts";
 import { expectHost, expectRates } from "./expect.ts";
-import { ceilingOf, grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
+import { grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
 import { hostReservation } from "./host.ts";
 import { assignHandles, assignMinors, assignQueueIds, type Numbering } from "./identity.ts";
 import { type Load, loadUplinks } from "./load.ts";
 import type { TeamObjectsInput } from "./objects.ts";
 import { pauseEndsAtMs } from "./pause.ts";
-import { explainPlacement, type Placement, placeMembers } from "./placement.ts";
+import { type Placement, placeMembers } from "./placement.ts";
+import { type Movers, rebalance } from "./rebalance.ts";
 import type { Presence, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
 import { refuse } from "./steering.ts";
 import { judgeUplinks, type Usability } from "./usable.ts";
+import { describeVnics } from "./vnic-plan.ts";
 
 /** A team as it is, or as it would be: what is to be planned. */
 export interface TeamCase {
@@ -29,6 +30,10 @@ export interface TeamCase {
   readonly numbering: Numbering;
   /** Of a loss: what was settled before it. */
   readonly settlement?: Settlement | null;
+  /** Who may be moved to even out the load. */
+  readonly movers: Movers;
+  /** Moves that are only suggested, or wait, are made: to see what they would bring. */
+  readonly carriesOut: boolean;
 }
 
 /** An earlier plan of the team, and the place of each vNIC in its roster; -1 for what is new or has changed. */
@@ -76,14 +81,19 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   if (bond === null || refusal !== null) return refused(team, uplinks, refusal ?? "no such bond");
   const fallback = fallbackOf(team, uplinks);
   const activeMoves = activeMustMove(team, uplinks);
+  const activePort = activePortOf(team, uplinks);
   const context = {
     uplinks,
-    activePort: activePortOf(team, uplinks),
+    activePort,
     hostBitsPerSecond: hostReservation(team.config),
     nowMs: world.nowMs,
   };
   const quick = asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
-  const placement = quick?.placement ?? placeMembers(roster, presence, context);
+  const placed = quick?.placement ?? placeMembers(roster, presence, context);
+  const { placement, balance, wakeAtMs } = rebalance({
+    ...{ world, team, uplinks, roster, placement: placed, activePort },
+    ...{ movers: asked.movers, carriesOut: asked.carriesOut },
+  });
   const load = quick?.load ?? loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
@@ -101,6 +111,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     ...uplinks.flatMap((entry) => (entry.heldUntilMs === null ? [] : [entry.heldUntilMs])),
     ...casualties.map((casualty) => casualty.dueAtMs),
     ...placement.heldUntilMs,
+    ...(wakeAtMs === null ? [] : [wakeAtMs]),
   ].filter((at) => at > world.nowMs);
   let vnics: readonly VnicPlan[] | null = null;
   let expected: Float64Array | null = null;
@@ -108,7 +119,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   let objects: TeamObjectsInput | null = null;
   const result: TeamResult = {
     asked,
-    team: describeTeam(team, bond.name, uplinks, missing, grants),
+    team: describeTeam(team, { uplinks, missing, grants, balance }),
     uplinks,
     placement,
     load,
@@ -118,7 +129,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     nextWakeAtMs: least(wakes),
     get vnics() {
       if (vnics === null) {
-        vnics = describeVnics(result, findSame(result, former));
+        vnics = describeVnics(result, former);
         // Or every plan would keep all those before it.
         former = null;
       }
@@ -261,20 +272,24 @@ function refused(team: TeamState, uplinks: readonly Usability[], reason: string)
     })),
     reasons: [reason],
     conflicts: team.conflicts,
+    balance: null,
   };
 }
 
 function describeTeam(
   team: TeamState,
-  bond: string,
-  uplinks: readonly Usability[],
-  missing: readonly Usability[],
-  grants: readonly UplinkGrants[],
+  told: {
+    readonly uplinks: readonly Usability[];
+    readonly missing: readonly Usability[];
+    readonly grants: readonly UplinkGrants[];
+    readonly balance: Balance | null;
+  },
 ): TeamPlan {
+  const { uplinks, missing, grants, balance } = told;
   const isolated = !uplinks.some((entry) => entry.usable);
   return {
     name: team.config.name,
-    bond,
+    bond: team.bond?.name ?? team.config.bond,
     condition: isolated ? "isolated" : missing.length > 0 ? "degraded" : "ok",
     uplinks: uplinks.map((entry) => ({
       name: entry.uplink.name,
@@ -288,6 +303,7 @@ function describeTeam(
     })),
     reasons: missing.map((entry) => `${entry.uplink.name}: ${entry.reason}`),
     conflicts: team.conflicts,
+    balance,
   };
 }
 
@@ -323,91 +339,4 @@ function fallbackOf(team: TeamState, uplinks: readonly Usability[]): string | nu
   );
   const chosen = named(bond?.activePort ?? null) ?? named(bond?.primaryPort ?? null) ?? widest;
   return chosen?.uplink.name ?? null;
-}
-
-function describeVnics(result: TeamResult, known: (index: number) => VnicPlan | null): VnicPlan[] {
-  const { asked, uplinks, placement, grants, objects, expected } = result;
-  const { roster, team } = asked;
-  const names = uplinks.map((entry) => entry.uplink.name);
-  const explain = explainPlacement(uplinks);
-  const columns = grants.map(({ entry, rates }) => ({
-    uplink: entry.uplink.name,
-    capacity: entry.capacityBitsPerSecond,
-    rates,
-  }));
-  return roster.members.map((member, index): VnicPlan => {
-    const same = known(index);
-    if (same !== null) return same;
-    const { vnic, domain } = member;
-    const { reservationBitsPerSecond, limitBitsPerSecond } = vnic.policy.bandwidth;
-    const home = placement.homes[index] as number;
-    const via = placement.vias[index] as number;
-    const reasons = explain(home, via, placement.reasons[index] as number);
-    const minor = objects.minors[index] as number;
-    const gets = expected[index] ?? 0;
-    const unmet = Math.min(reservationBitsPerSecond, wantOf(member)) - gets;
-    return {
-      domain: domain.name,
-      mac: vnic.mac,
-      team: team.config.name,
-      priority: vnic.policy.priority,
-      home: names[home] ?? null,
-      via: names[via] ?? null,
-      minor,
-      classes: columns.map(({ uplink, capacity, rates }) => {
-        const rate = rates[index] as number;
-        return {
-          uplink,
-          reservationBitsPerSecond: rate,
-          limitBitsPerSecond: ceilingOf(limitBitsPerSecond, capacity, rate),
-        };
-      }),
-      expectedBitsPerSecond: gets,
-      unmetReservationBitsPerSecond: Math.max(0, unmet),
-      survivesOneLoss: true,
-      reasons:
-        minor === 0 ? [...reasons, "no class number is left: it is in the default class"] : reasons,
-    };
-  });
-}
-
-/** Finds what an earlier plan says of a vNIC, if this one says the same. */
-function findSame(
-  { uplinks, placement, grants, objects, expected }: TeamResult,
-  earlier: Earlier | null,
-): (index: number) => VnicPlan | null {
-  if (earlier === null || !sameUplinks(uplinks, earlier.result.uplinks)) return () => null;
-  const { result: old, origins } = earlier;
-  const { vnics, objects: oldObjects, expected: oldExpected, placement: oldPlacement } = old;
-  const rates = grants.map((grant) => grant.rates);
-  const oldRates = old.grants.map((grant) => grant.rates);
-  return (index) => {
-    const at = origins[index] as number;
-    if (
-      at < 0 ||
-      placement.homes[index] !== oldPlacement.homes[at] ||
-      placement.vias[index] !== oldPlacement.vias[at] ||
-      placement.reasons[index] !== oldPlacement.reasons[at] ||
-      objects.minors[index] !== oldObjects.minors[at] ||
-      expected[index] !== oldExpected[at]
-    )
-      return null;
-    for (let place = 0; place < rates.length; place += 1)
-      if (rates[place]?.[index] !== oldRates[place]?.[at]) return null;
-    return vnics[at] ?? null;
-  };
-}
-
-/** Whether uplinks mean the same for what is said of a vNIC: names and reasons are in it, and capacities in its limits. */
-function sameUplinks(one: readonly Usability[], other: readonly Usability[]): boolean {
-  return one.every((entry, place) => {
-    const match = other[place];
-    return (
-      match !== undefined &&
-      entry.uplink.name === match.uplink.name &&
-      entry.managed === match.managed &&
-      entry.reason === match.reason &&
-      entry.capacityBitsPerSecond === match.capacityBitsPerSecond
-    );
-  });
 }

@@ -1,5 +1,6 @@
 /** The shape of uplinkd.yaml and of its drop-ins. Defaults are not here but in config.ts. */
 import { z } from "zod";
+import { REBALANCE_MODES } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";
 import { hostContradictions, hostFileSchema, limitFault } from "./host-file.ts";
@@ -19,6 +20,19 @@ const uplink = z.union([
     label: name.optional().describe("A name for annotations that is the same on each host."),
   }),
 ]);
+
+const rebalanceMode = z
+  .enum(REBALANCE_MODES, { error: `must be one of ${REBALANCE_MODES.join(", ")}` })
+  .describe("'suggest' only shows in status and explain what 'on' would do.");
+
+const rebalance = strictMap({
+  mode: rebalanceMode,
+  threshold: unit(parsePercent, {
+    description: "How far an uplink's utilisation may be from the team's: 10% by default.",
+    examples: ["10%"],
+  }).optional(),
+  coolDown: duration("How long a vNIC stays after any change of its uplink.").optional(),
+});
 
 const team = strictMap({
   bond: interfaceName.describe("The bond that is the bridge's port."),
@@ -41,7 +55,11 @@ const team = strictMap({
     .union([z.literal("keep"), duration("The bond's updelay.")])
     .optional()
     .describe("'keep' leaves the bond's updelay alone, a duration sets it until release."),
-  loadWindow: duration("Window of the load average.").optional(),
+  loadWindow: duration("Window of the load averages, 500ms to 1h.").optional(),
+  rebalance: z
+    .union([rebalanceMode, rebalance])
+    .optional()
+    .describe("Whether vNICs move to even out what uplinks carry; 'off' by default."),
   host: hostFileSchema.optional(),
 });
 
@@ -250,6 +268,14 @@ function teamContradictions(file: ConfigFile): Contradiction[] {
       complain(["host", ...key], message);
     if (entry.holdDownMax !== undefined && entry.holdDownMax < (entry.holdDown ?? 0))
       complain(["holdDownMax"], "is below holdDown");
+    if (typeof entry.rebalance === "object") {
+      const { threshold, coolDown } = entry.rebalance;
+      // Below, noise is evened out; at half an uplink and more nothing ever is.
+      if (threshold !== undefined && (threshold < 0.01 || threshold > 0.5))
+        complain(["rebalance", "threshold"], "must be from 1% to 50%");
+      const wrong = outside(coolDown, 1000, 24 * 3600e3);
+      if (wrong !== null) complain(["rebalance", "coolDown"], wrong);
+    }
     for (const { key, leastMs, mostMs } of TEAM_BOUNDS) {
       const wrong = outside(entry[key], leastMs, mostMs);
       if (wrong !== null) complain([key], wrong);

@@ -51,6 +51,11 @@ function writeTeam(team: TeamConfig): object {
     holdDownMax: writeDuration(team.holdDownMaxMs),
     bondUpdelay: team.bondUpdelayMs === null ? "keep" : writeDuration(team.bondUpdelayMs),
     loadWindow: writeDuration(team.loadWindowMs),
+    rebalance: {
+      mode: team.rebalance.mode,
+      threshold: formatPercent(team.rebalance.threshold),
+      coolDown: writeDuration(team.rebalance.coolDownMs),
+    },
     host: {
       reservation: writeRate(team.host.reservationBitsPerSecond),
       ...given("limit", team.host.limitBitsPerSecond, writeRate),

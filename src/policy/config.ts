@@ -1,5 +1,12 @@
 /** uplinkd.yaml and its drop-ins laid together, every default filled in. */
-import type { Cap, Config, Destination, TeamConfig, UplinkConfig } from "../model/config.ts";
+import type {
+  Cap,
+  Config,
+  Destination,
+  RebalanceRules,
+  TeamConfig,
+  UplinkConfig,
+} from "../model/config.ts";
 import type { HostShare } from "../model/host-traffic.ts";
 import { FAILOVER_ACTIONS } from "../model/policy.ts";
 import type { ConfigFile, TeamFile } from "./config-file.ts";
@@ -18,6 +25,14 @@ const TEAM_DEFAULTS = {
   /** The bond's own settings stay as they are until the operator asks. */
   bondUpdelayMs: null,
   loadWindowMs: 10e3,
+  rebalance: {
+    /** Nothing moves that worked until now, unless the operator asks. */
+    mode: "off",
+    /** Less is not worth a move: nobody notices whether an uplink is used by 45 or by 55 %. */
+    threshold: 0.1,
+    /** Longer than MOVE_WINDOW_MS, so that evening out leaves a MAC's moves to failures; loads of people change in minutes. */
+    coolDownMs: 5 * 60e3,
+  },
 } as const;
 
 /** Every default of a host's share: enough for ssh and libvirt's control, not for a migration's bulk. */
@@ -150,6 +165,17 @@ function buildTeam(file: TeamFile): TeamConfig {
         ? TEAM_DEFAULTS.bondUpdelayMs
         : file.bondUpdelay,
     loadWindowMs: file.loadWindow ?? TEAM_DEFAULTS.loadWindowMs,
+    rebalance: buildRebalance(file.rebalance),
+  };
+}
+
+function buildRebalance(file: TeamFile["rebalance"]): RebalanceRules {
+  const { mode, threshold, coolDown } = typeof file === "string" ? { mode: file } : (file ?? {});
+  const defaults = TEAM_DEFAULTS.rebalance;
+  return {
+    mode: mode ?? defaults.mode,
+    threshold: threshold ?? defaults.threshold,
+    coolDownMs: coolDown ?? defaults.coolDownMs,
   };
 }
 

@@ -216,6 +216,7 @@ class Checker {
         holdDownMaxMs: 0,
         bondUpdelayMs: null,
         loadWindowMs: 1,
+        rebalance: { mode: "off", threshold: 1, coolDownMs: 0 },
       },
       bond: {
         name: bond,
@@ -252,6 +253,8 @@ class Checker {
       }),
       hostMacs: [],
       passedOnFrom: [],
+      lastMoveAtMs: null,
+      movesWaitSinceMs: null,
     };
   }
 
@@ -297,6 +300,8 @@ class Checker {
           ? null
           : { minor: 0, handle: this.#macs.size, home: entry.home, via: entry.home },
       demandBitsPerSecond: entry.demand ?? null,
+      measuredSinceMs: entry.demand === undefined ? null : 0,
+      backlogBytes: 0,
       latchedDemandBitsPerSecond: null,
     };
   }

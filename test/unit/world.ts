@@ -27,6 +27,9 @@ export type UplinkSpec = Partial<UplinkState> & { readonly name: string };
 export interface VnicSpec extends NetworkWish {
   /** Bits per second, as measured; null: not measured. */
   readonly demand?: number | null;
+  /** How long that is measured; an hour by default. */
+  readonly measuredForMs?: number;
+  readonly backlogBytes?: number;
   readonly latched?: number | null;
   readonly home?: string;
   readonly via?: string | null;
@@ -55,6 +58,8 @@ export interface WorldSpec {
   readonly hostDemand?: number;
   /** In the order of the configuration's classes. */
   readonly hostClassDemands?: readonly (number | null)[];
+  readonly lastMoveAtMs?: number;
+  readonly movesWaitSinceMs?: number;
   readonly hypothetical?: boolean;
 }
 
@@ -129,6 +134,7 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
       holdDownMaxMs: 600_000,
       bondUpdelayMs: null,
       loadWindowMs: 10_000,
+      rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
       ...spec.config,
     },
     bond: {
@@ -148,6 +154,8 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
     hostClassDemandsBitsPerSecond: spec.hostClassDemands ?? [],
     hostMacs: [HOST_MAC],
     passedOnFrom: [{ name: "vnet0", ifindex: 30 }],
+    lastMoveAtMs: spec.lastMoveAtMs ?? null,
+    movesWaitSinceMs: spec.movesWaitSinceMs ?? null,
   };
 }
 
@@ -173,7 +181,8 @@ function buildVnic(
   position: number,
   minors: { next: number },
 ): VnicState {
-  const { demand = null, latched = null, home, via, recentMoves, ...wish } = spec;
+  const { demand = null, latched = null, home, via, recentMoves, ...rest } = spec;
+  const { measuredForMs = 3600e3, backlogBytes = 0, ...wish } = rest;
   const minor = minors.next++;
   return {
     mac: macOf(domain, position),
@@ -188,6 +197,8 @@ function buildVnic(
         ? null
         : { minor, handle: minor, home, via: via === undefined ? home : via },
     demandBitsPerSecond: demand,
+    measuredSinceMs: demand === null ? null : NOW - measuredForMs,
+    backlogBytes,
     latchedDemandBitsPerSecond: latched,
   };
 }

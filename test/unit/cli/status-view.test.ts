@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { renderStatus } from "../../../src/cli/status-view.ts";
 import { painted, plain } from "../../../src/cli/table.ts";
+import type { Mac } from "../../../src/model/mac.ts";
 import type { Status } from "../../../src/model/status.ts";
 import { exampleStatus } from "../control/fake-daemon.ts";
 
@@ -15,9 +16,9 @@ describe("status as text", () => {
       "",
       "team bond0 (active-backup): degraded, active port eno1",
       "  eno2 has no carrier",
-      "  UPLINK  STATE       SPEED  CAPACITY  RESERVED     SENT",
-      "  eno1    usable      1gbit   950mbit   510mbit  400mbit",
-      "  eno2    no carrier  1gbit         -         -        -",
+      "  UPLINK  STATE       SPEED  CAPACITY  RESERVED     SENT  USED",
+      "  eno1    usable      1gbit   950mbit   510mbit  400mbit   50%",
+      "  eno2    no carrier  1gbit         -         -        -     -",
       "  HOST       PRIORITY  RESERVED    LIMIT   SENT",
       "  default    normal      10mbit        -  1mbit",
       "  migration  low         60mbit  800mbit      -",
@@ -89,6 +90,35 @@ describe("status as text", () => {
         .join("\n")
         .includes("vnet0 changed its uplink 3 times in the last 3 minutes");
     assert.deepEqual([2, 3].map(movesTold), [false, true]);
+  });
+
+  it("tells how even a team's load is, and what moves or would", () => {
+    const [team] = exampleStatus.teams;
+    assert.ok(team !== undefined);
+    const move = {
+      domain: "web1",
+      mac: "52:54:00:00:00:01" as Mac,
+      from: "eno1",
+      to: "eno2",
+      loadBitsPerSecond: 3e8,
+      state: "suggested",
+      reason: "from eno1 to eno2 with its 300mbit",
+    } as const;
+    const balance = {
+      mode: "suggest",
+      evenUtilisation: 0.4,
+      uplinks: [],
+      moves: [move],
+      reason: "uneven by 20 %, 10 % are allowed",
+    } as const;
+    const lines = render({ ...exampleStatus, teams: [{ ...team, balance }] });
+    assert.ok(lines.includes("  rebalancing suggest: uneven by 20 %, 10 % are allowed"));
+    assert.ok(
+      lines
+        .map((line) => line.trim())
+        .join(" ")
+        .includes("would move web1 52:54:00:00:00:01 from eno1 to eno2 with its 300mbit"),
+    );
   });
 
   it("paints only when asked", () => {

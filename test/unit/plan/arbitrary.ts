@@ -1,5 +1,6 @@
 /** Generated worlds for properties: 2 to 4 uplinks of unequal speed, up to 30 vNICs, some lost, held, drained. */
 import fc from "fast-check";
+import { REBALANCE_MODES } from "../../../src/model/config.ts";
 import { HOST_CLASSES, type HostMatch, type HostShare } from "../../../src/model/host-traffic.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
 import type { World } from "../../../src/model/world.ts";
@@ -40,6 +41,7 @@ const vnic = fc.record({
   prefer: fc.option(fc.constantFrom(...uplinkNames)),
   apart: fc.option(fc.integer({ min: 0, max: 5 })),
   demand: fc.option(rate),
+  backlogBytes: fc.constantFrom(0, 0, 0, 20_000),
   home: fc.option(fc.constantFrom(...uplinkNames)),
   via: fc.option(fc.constantFrom(...uplinkNames)),
   movesAgo: fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 3 }),
@@ -84,6 +86,12 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
         hostClass: fc.array(hostShare, { minLength: 3, maxLength: 3 }),
         active: fc.integer({ min: 0, max: count - 1 }),
         mode: fc.constantFrom(...MODES),
+        rebalance: fc.record({
+          mode: fc.constantFrom(...REBALANCE_MODES),
+          threshold: fc.constantFrom(0.01, 0.1, 0.3),
+          coolDownMs: fc.constantFrom(1000, 100_000),
+        }),
+        waits: fc.option(fc.integer({ min: 0, max: 3000 }), { nil: undefined }),
       }),
     )
     .map(
@@ -97,6 +105,8 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
         config: {
           headroom,
           floorBitsPerSecond: floor,
+          // Where all is to come back as it was, load must not draw it elsewhere.
+          rebalance: { ...more.rebalance, ...(whole ? { mode: "off" as const } : {}) },
           host: {
             reservationBitsPerSecond: host,
             limitBitsPerSecond: null,
@@ -111,6 +121,7 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
         },
         hostClassDemands: more.hostClasses.map((_, index) => more.hostClass[index]?.demand ?? null),
         ...(hostDemand === undefined ? {} : { hostDemand }),
+        ...(more.waits === undefined ? {} : { movesWaitSinceMs: NOW - more.waits }),
         domains: domains.map((entry, index) => ({
           name: `vm${index}`,
           phase: entry.phase as "running",
@@ -129,6 +140,7 @@ export function worldSpecs(whole = false): fc.Arbitrary<WorldSpec> {
             },
             failover: { action: spec.action },
             demand: spec.demand,
+            backlogBytes: spec.backlogBytes,
             latched: whole ? null : spec.demand,
             ...(spec.home === null || !links.some((link) => link.name === spec.home)
               ? {}

@@ -103,6 +103,7 @@ function teamOf(dice: Dice, index: number): TeamState {
     holdDownMaxMs: 600_000,
     bondUpdelayMs: pick(dice, [null, 30_050]),
     loadWindowMs: 10_000,
+    rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
   };
   const active = dice() < 0.9 ? (uplinks[Math.floor(dice() * count)]?.name ?? null) : null;
   return {
@@ -130,6 +131,8 @@ function teamOf(dice: Dice, index: number): TeamState {
             },
           ]
         : [],
+    lastMoveAtMs: null,
+    movesWaitSinceMs: null,
     hostDemandBitsPerSecond: dice() < 0.5 ? null : Math.floor(dice() * 300e6),
     hostClassDemandsBitsPerSecond: [],
     hostMacs: [],
@@ -235,6 +238,8 @@ function vnicOf(
     policy: policyOf(dice, teams, rate),
     kernel: team !== null && dice() < 0.8 ? kernelOf(dice, domain, position, team, kernel) : null,
     demandBitsPerSecond: demand,
+    measuredSinceMs: demand === null ? null : 0,
+    backlogBytes: 0,
     latchedDemandBitsPerSecond: dice() < 0.4 ? demand : null,
   };
 }

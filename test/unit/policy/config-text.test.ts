@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Config } from "../../../src/model/config.ts";
+import { type Config, REBALANCE_MODES } from "../../../src/model/config.ts";
 import { HOST_CLASSES } from "../../../src/model/host-traffic.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
@@ -66,6 +66,11 @@ const team = fc
     holdDownMaxMs: ms,
     bondUpdelayMs: fc.option(ms),
     loadWindowMs: ms,
+    rebalance: fc.record({
+      mode: fc.constantFrom(...REBALANCE_MODES),
+      threshold: fc.integer({ min: 10, max: 500 }).map((permille) => permille / 1000),
+      coolDownMs: ms,
+    }),
   })
   .map((one) => ({ ...one, holdDownMaxMs: Math.max(one.holdDownMs, one.holdDownMaxMs) }));
 
