@@ -57,6 +57,14 @@ describe("our netlink codec against the kernel", () => {
         `flower src ${MAC2} skbedit queue_mapping 2 pipe skbedit priority 7570:12 goto`,
       ],
       7572: [reports, reports],
+      7573: ["flower indev br0 gact pass"],
+      7574: ["flower src 52:55:00:00:00:09 gact goto"],
+      ...Object.fromEntries(
+        HOST_KEYS.map((keys, position) => [
+          7600 + position,
+          [`flower ${JSON.stringify(keys)} skbedit priority 7570:fff3 pass`],
+        ]),
+      ),
     });
     assert.deepEqual(tcFilters("nic0", "ingress"), {
       7575: [`flower src ${MAC1} gact drop`, `flower src ${MAC2} gact drop`],
@@ -283,6 +291,25 @@ describe("our netlink codec against the kernel", () => {
   }
 });
 
+/** What tc says of hostMatches, in its own words. */
+const MIGRATION_PORTS = { start: 49152, end: 49215 };
+const HOST_KEYS = [
+  { eth_type: "ipv4", ip_proto: "tcp", dst_port: MIGRATION_PORTS },
+  { eth_type: "ipv6", ip_proto: "tcp", dst_port: MIGRATION_PORTS },
+  { eth_type: "ipv4", ip_proto: "tcp", dst_port: 2049, src_port: 22 },
+  {
+    eth_type: "ipv6",
+    ip_proto: "udp",
+    dst_port: { start: 5000, end: 5001 },
+    src_port: { start: 4000, end: 4100 },
+  },
+  { vlan_id: 10, vlan_ethtype: "ip", ip_proto: "udp", dst_port: 4789 },
+  { eth_type: "ipv4", ip_proto: "icmp" },
+  { eth_type: "ipv6", ip_proto: "icmpv6", dst_ip: "2001:db8::1", src_ip: "fd09::/64" },
+  { eth_type: "ipv4", dst_ip: "10.0.0.0/8", src_ip: "10.9.0.0/24" },
+  { vlan_id: 20 },
+] as const;
+
 /** Matches of every kind, so that the kernel tells each back as it was told. */
 function hostMatches(): readonly KernelObject[] {
   const [ipv4, ipv6, tcp, udp] = [0x0800, 0x86dd, 6, 17];
@@ -385,6 +412,7 @@ interface TcFilter {
   readonly kind: string;
   readonly options?: {
     readonly keys?: { readonly src_mac?: string; readonly dst_mac?: string };
+    readonly indev?: string;
     readonly actions?: readonly TcAction[];
   };
 }
@@ -394,9 +422,11 @@ function tcFilters(device: string, hook: "egress" | "ingress"): Record<number, r
   const lines: Record<number, string[]> = {};
   for (const filter of readJson<TcFilter>("tc", `filter show dev ${device} ${hook}`)) {
     if (filter.options?.actions === undefined) continue;
-    const { src_mac, dst_mac } = filter.options.keys ?? {};
+    const { src_mac, dst_mac, ...packet } = filter.options.keys ?? {};
     const words = [
       filter.kind,
+      ...(filter.options.indev === undefined ? [] : ["indev", filter.options.indev]),
+      ...(Object.keys(packet).length === 0 ? [] : [JSON.stringify(packet)]),
       ...(src_mac === undefined ? [] : ["src", src_mac]),
       ...(dst_mac === undefined ? [] : ["dst", dst_mac]),
       ...filter.options.actions.map(describeAction),
