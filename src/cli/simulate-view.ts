@@ -62,7 +62,8 @@ export function renderSimulation(answer: SimulationDocument, layout: Layout): st
     answer.host.map((line) => [
       line.name,
       line.uplink,
-      writeRate(line.reservationBitsPerSecond),
+      // A byte a second is HTB's least rate, and no promise.
+      writeRate(line.reservationBitsPerSecond > 8 ? line.reservationBitsPerSecond : 0),
       formatRate(line.expectedBitsPerSecond),
     ]),
     layout,

@@ -52,6 +52,36 @@ describe("uplinkctl simulate --scenario", () => {
   }
 
   describe("answers", () => {
+    /** A critical guest that wants nearly all of eno1, beside a migration without end. */
+    const migrating = `
+team: {headroom: 0%, ${TWO_BY_TEN},
+       host: {reservation: 100mbit, demand: 20mbit, migration: {limit: 4gbit, demand: 9gbit}}}
+domains:
+  - {name: a, priority: critical, vnics: [{mac: "52:54:00:00:00:01", demand: 9gbit, home: eno1}]}`;
+
+    it("gives a migration what a critical guest leaves, never more than its limit", async () => {
+      const { answer, gets } = await ask(migrating);
+      assert.equal(gets("a"), 9e9);
+      const of = (uplink: string) =>
+        answer.host
+          .filter((line) => line.uplink === uplink)
+          .map((line) => [line.name, line.expectedBitsPerSecond]);
+      assert.deepEqual(of("eno1"), [
+        ["default", 20e6],
+        ["migration", 980e6],
+      ]);
+      assert.deepEqual(of("eno2"), [
+        ["default", 20e6],
+        ["migration", 4e9],
+      ]);
+      const after = await ask(migrating, "eno1");
+      assert.equal(after.gets("a"), 9e9);
+      const [, left] = after.answer.host;
+      assert.deepEqual([left?.uplink, left?.expectedBitsPerSecond], ["eno2", 980e6]);
+      const { stdout } = await run(migrating);
+      assert.match(stdout, /migration +eno1 +- +980mbit/);
+    });
+
     /** A high (6 of 6 gbit) on eno1, B low (wants 8 gbit) on eno2; B's action is what differs. */
     const pair = (action: string) => `
 team: {headroom: 0%, ${TWO_BY_TEN}}

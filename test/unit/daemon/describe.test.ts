@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describeStatus, explainDomain } from "../../../src/daemon/describe.ts";
 import type { Run } from "../../../src/daemon/loop.ts";
+import type { HostClass } from "../../../src/model/host-traffic.ts";
 import type { DaemonStatus } from "../../../src/model/status.ts";
 import type { World } from "../../../src/model/world.ts";
 import { NO_LOADS } from "../../../src/observe/demand.ts";
@@ -62,6 +63,39 @@ describe("the status document", () => {
         [false, "no carrier"],
         [true, "usable"],
       ],
+    );
+  });
+
+  it("shows the host's classes, and explains what they keep", () => {
+    const [team] = whole.teams;
+    assert.ok(team !== undefined);
+    const match = { protocol: "tcp", sourcePorts: "22", destinationPorts: null } as const;
+    const storage: HostClass = {
+      name: "storage",
+      reservationBitsPerSecond: 200 * MBIT,
+      limitBitsPerSecond: null,
+      shares: 100,
+      priority: "normal",
+      matches: [{ ...match, source: null, destination: null, vlanId: null }],
+    };
+    const config = { ...team.config, hostClasses: [storage] };
+    const run = runOf({ ...whole, teams: [{ ...team, config }] });
+    const [status] = describeStatus(daemon, run, NO_LOADS, []).teams;
+    assert.deepEqual(
+      status?.host.map(({ name, classId, grantedBitsPerSecond }) => [
+        name,
+        classId,
+        grantedBitsPerSecond,
+      ]),
+      [
+        ["default", "7570:fff0", 8],
+        ["storage", "7570:fff4", 200 * MBIT],
+      ],
+    );
+    const told = explainDomain("web1", run, NO_LOADS)?.teams.flatMap(({ reasons }) => reasons);
+    assert.match(
+      told?.join("\n") ?? "",
+      /the host keeps 200mbit of each uplink: .*storage 200mbit/,
     );
   });
 
