@@ -265,7 +265,6 @@ function filterSetting(
       return [...(before === null ? [] : removal(before, ifindex)), ...messages];
     // A new handle for the same MAC is refused while the old one stands (fl_change: EEXIST).
     case "vnic":
-    case "passed-on":
     case "host-source":
     case "reflection":
     case "redirect": {
@@ -275,6 +274,9 @@ function filterSetting(
     case "control":
     case "host-match":
       return messages;
+    // An interface may have gone since links were read: then nothing comes in by it.
+    case "passed-on":
+      return messages.map(({ message }) => ({ message, accepts: [ENODEV] }));
   }
 }
 

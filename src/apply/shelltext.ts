@@ -217,7 +217,7 @@ function filterCommands(
       ];
     }
     case "passed-on":
-      return [replace(`flower skip_hw indev ${quote(object.from)} action ok`)];
+      return [replace(`flower skip_hw indev ${quote(object.from ?? "")} action ok`)];
     case "host-source":
       return [replace(`flower skip_hw src_mac ${object.mac} action goto chain ${HOST_CHAIN}`)];
     case "reflection":

@@ -38,6 +38,8 @@ function whatHappened(
     case "change":
       return before === undefined || isDeepStrictEqual(before, step.before) ? null : "changed";
     case "delete":
+      // An interface that is gone leaves its filter behind, and the kernel forgets its name.
+      if (step.object.kind === "passed-on" && step.object.from === null) return null;
       if (before === undefined) return "added";
       return isDeepStrictEqual(before, step.object) ? null : "changed";
   }

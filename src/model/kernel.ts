@@ -213,8 +213,8 @@ export interface ReportsFilter {
 export interface PassedOnFilter {
   readonly kind: "passed-on";
   readonly device: string;
-  /** The interface's name. */
-  readonly from: string;
+  /** The interface's name; null once it is gone, when the kernel can't tell it any more (fl_dump_key). */
+  readonly from: string | null;
   /** Its ifindex. */
   readonly handle: number;
 }
@@ -337,7 +337,7 @@ export function kernelKey(object: KernelObject): string {
     case "redirect":
       return `${object.kind} ${object.device} ${object.mac}`;
     case "passed-on":
-      return `${object.kind} ${object.device} ${object.from}`;
+      return `${object.kind} ${object.device} ${object.from ?? `#${object.handle}`}`;
     case "host-match":
       return `${object.kind} ${object.device} ${object.position}`;
     case "control":

@@ -135,7 +135,10 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
       return [
         {
           ...place,
-          match: { kind: "packet", packet: { ...ANY_PACKET, from: object.from } },
+          match:
+            object.from === null
+              ? { kind: "flower", source: null, destination: null }
+              : { kind: "packet", packet: { ...ANY_PACKET, from: object.from } },
           actions: [{ kind: "gact", control: TC_ACT_OK }],
         },
       ];
@@ -323,7 +326,7 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
       return { kind: "queue-reset", device };
     case FILTER_PRIORITY.passedOn: {
       const from = match.kind === "packet" ? match.packet.from : null;
-      return from === null ? null : { kind: "passed-on", device, from, handle };
+      return { kind: "passed-on", device, from, handle };
     }
     case FILTER_PRIORITY.hostSource:
       return source === undefined ? null : { kind: "host-source", device, mac: source, handle };

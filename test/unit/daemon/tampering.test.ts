@@ -47,6 +47,14 @@ describe("somebody else's change", () => {
     assert.equal(story(settled, mapOf(klass(16, { parentMinor: null }), klass(17))), null);
   });
 
+  it("isn't an interface that is gone, whose filter the kernel then tells without its name", () => {
+    const of = (from: string | null) =>
+      ({ kind: "passed-on", device: "bond0", from, handle: 30 }) as const;
+    const steps = diffKernel(mapOf(of(null)), mapOf());
+    assert.equal(steps.length, 1);
+    assert.equal(describeTampering(mapOf(of("vnet0")), steps), null);
+  });
+
   it("is told in one line, however much it was", () => {
     const many = mapOf(...Array.from({ length: 50 }, (_, at) => klass(16 + at)));
     const text = describeTampering(many, diffKernel(mapOf(), many)) ?? "";

@@ -113,6 +113,14 @@ describe("filters", () => {
     assert.deepEqual(objectsOf([bpf], "bond0"), [{ ...unknown, handle: 0, filterKind: "bpf" }]);
   });
 
+  it("of an interface that is gone are known as such, and can be deleted", () => {
+    const gone = { kind: "passed-on", device: "bond0", from: null, handle: 30 } as const;
+    const filters = filtersOf(gone, BOND0).map((f) =>
+      parseFilter(messageOfBytes(setFilterMessage(f))),
+    );
+    assert.deepEqual(objectsOf(filters as Filter[], "bond0"), [gone]);
+  });
+
   it("for a MAC that has one already are unknown: they would hide behind its key", () => {
     const [first, second] = [VNIC, { ...VNIC, handle: 9 }].flatMap((o) => filtersOf(o, BOND0));
     assert.ok(first !== undefined && second !== undefined);

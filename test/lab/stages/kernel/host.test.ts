@@ -25,6 +25,16 @@ const CLASSES = `reservation: 500kbit,
       migration: {match: [{protocol: udp, destinationPort: 5202-5203}]},
       storage: {match: [{vlan: ${VLAN}}]}`;
 
+interface TcFilter {
+  readonly pref: number;
+  readonly options?: { readonly indev?: string; readonly actions?: unknown };
+}
+
+const passedOn = () =>
+  readJson<TcFilter>("tc", "filter show dev bond0 egress pref 7573").filter(
+    ({ options }) => options?.actions !== undefined,
+  );
+
 describe("what the host itself sends", () => {
   let daemon: Daemon;
   beforeEach(resetToBare);
@@ -49,13 +59,8 @@ describe("what the host itself sends", () => {
       // The answer to its question would come to the host.
       ip([`neigh add ${outside.ipv4} lladdr ${switchMac()} dev eth0`], forger.namespace);
       const { classId } = await whereIs(daemon, registered);
-      const filters = () =>
-        readJson<{ pref?: number; options?: { indev?: string } }>(
-          "tc",
-          "filter show dev bond0 egress",
-        );
       await until("what the forger sends is told apart", () => {
-        const from = filters().flatMap(({ options }) => options?.indev ?? []);
+        const from = passedOn().flatMap(({ options }) => options?.indev ?? []);
         return [registered.tap, unknown.tap, forger.tap].every((tap) => from.includes(tap));
       });
       strike(daemon);
@@ -96,6 +101,19 @@ describe("what the host itself sends", () => {
       );
     },
   );
+
+  it("is told from what an interface passes on that comes and goes, which is nobody's change", async () => {
+    await buildHost();
+    daemon = await startDaemon({ config: labConfig({ host: CLASSES }) });
+    const names = () => passedOn().map(({ options }) => options?.indev ?? "gone");
+    const passing = addStandin({ number: 2 });
+    await until("its filter", () => names().includes(passing.tap));
+    const others = names().filter((name) => name !== passing.tap);
+    ip([`link del ${passing.tap}`]);
+    await until("no filter of it", () => names().sort().join() === others.toSorted().join());
+    assert.doesNotMatch(daemon.log(), /somebody else's change|kernel-refused/);
+    assert.deepEqual((await daemon.status()).drift, []);
+  });
 });
 
 /** Frames by class on the active port while one sends, and none by the other port. */
