@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import type {
@@ -12,6 +12,7 @@ import type { UplinkEvent } from "../../src/model/event.ts";
 import type { SimulationDocument } from "../../src/model/simulation.ts";
 import type { Status } from "../../src/model/status.ts";
 import { runAside, runWithInput } from "./command.ts";
+import { here, type Place } from "./peer.ts";
 import { until } from "./wait.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -27,6 +28,8 @@ export interface DaemonShape {
   readonly observe?: boolean;
   /** Keep the journal of the daemon before. */
   readonly keepState?: boolean;
+  /** The host that it is for; by default the lab's own. */
+  readonly at?: Place;
 }
 
 /** A real daemon in the lab, with the lab's own configuration and state. */
@@ -52,24 +55,33 @@ export interface Daemon {
 
 /** Starts uplinkd and waits until its sockets answer. */
 export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
+  const { prefix, root } = shape.at ?? here;
   if (shape.keepState !== true) {
-    rmSync("/run/uplinkd-test", { recursive: true, force: true });
-    rmSync(RUN_DIR, { recursive: true, force: true });
+    for (const directory of ["/run/uplinkd-test", RUN_DIR]) {
+      // On another host both are mounts.
+      mkdirSync(root + directory, { recursive: true });
+      for (const name of readdirSync(root + directory))
+        rmSync(join(root + directory, name), { recursive: true, force: true });
+    }
   }
   for (const directory of [join(CONFIG_DIR, "policies"), STATE_DIR, RUN_DIR]) {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(root + directory, { recursive: true });
   }
-  if (shape.config !== undefined) writeFileSync(join(CONFIG_DIR, "uplinkd.yaml"), shape.config);
+  const configFile = join(root + CONFIG_DIR, "uplinkd.yaml");
+  if (shape.config !== undefined) writeFileSync(configFile, shape.config);
   const policies = shape.policies ?? shippedPolicies();
   for (const [name, text] of Object.entries(policies)) {
-    writeFileSync(join(CONFIG_DIR, "policies", `${name}.yaml`), text);
+    writeFileSync(join(root + CONFIG_DIR, "policies", `${name}.yaml`), text);
   }
-  const args = [
+  const words = [
+    ...prefix,
+    process.execPath,
     join(ROOT, "dist/uplinkd.mjs"),
     ...["--config-dir", CONFIG_DIR, "--run-dir", RUN_DIR, "--state-dir", STATE_DIR],
     ...(shape.observe === true ? ["--observe"] : []),
   ];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const [program = "", ...args] = words;
+  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     log += text;
@@ -88,6 +100,8 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
     child.kill(name);
     await ended;
   };
+  const ask = <T>(method: string, path: string) =>
+    askAt<T>(join(root + RUN_DIR, "control.sock"), method, path);
   return {
     pid: child.pid ?? 0,
     process: child,
@@ -108,7 +122,7 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
     kill: () => signal("SIGKILL"),
     stop: () => signal("SIGTERM"),
     reconfigure: (config) => {
-      writeFileSync(join(CONFIG_DIR, "uplinkd.yaml"), config);
+      writeFileSync(configFile, config);
       child.kill("SIGHUP");
     },
   };
@@ -123,11 +137,11 @@ function shippedPolicies(): Record<string, string> {
 }
 
 /** A call of the local API; rejects with the daemon's own message. */
-function ask<T>(method: string, path: string): Promise<T> {
+function askAt<T>(socketPath: string, method: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = request(
       // A connection of its own: the server ends idle ones, and a reused one may just have been ended.
-      { socketPath: join(RUN_DIR, "control.sock"), method, path, agent: false },
+      { socketPath, method, path, agent: false },
       (response) => {
         let body = "";
         response.setEncoding("utf8").on("data", (text: string) => {

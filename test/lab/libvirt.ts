@@ -28,12 +28,16 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 remember_owner = 0
 dynamic_ownership = 0
+stdio_handler = "file"
 `;
 
 /** Without polkit, so that the unprivileged libvirt-dbus gets in. */
 const libvirtdConf = `
 unix_sock_rw_perms = "0777"
 auth_unix_rw = "none"
+listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
 `;
 
 type Daemon = "dbus" | "virtlogd" | "libvirtd" | "libvirt-dbus";
@@ -42,7 +46,8 @@ const daemons: readonly Daemon[] = ["dbus", "virtlogd", "libvirtd", "libvirt-dbu
 const commands: Record<Daemon, readonly [string, ...string[]]> = {
   dbus: ["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"],
   virtlogd: ["virtlogd"],
-  libvirtd: ["libvirtd"],
+  // Another host's libvirtd connects for a migration.
+  libvirtd: ["libvirtd", "--listen"],
   // Debian's bus lets only this user own the name.
   "libvirt-dbus": [
     "setpriv",

@@ -60,7 +60,7 @@ export function drawWish(random: Random): Wish {
     reservationMbit,
     limitMbit: random.chance(0.3) ? reservationMbit + random.pick([100, 2000]) : null,
     shares: random.pick([10, 100, 100, 1000]),
-    action: random.pick(["throttle", "discard", "pause", "pause"]),
+    action: random.pick(["throttle", "discard", "pause", "pause", "migrate"]),
     graceMs: random.pick([0, 500, 5000]),
   };
 }

@@ -86,6 +86,7 @@ export function happen(simulation: Simulation, what: Happening): void {
       return;
     case "libvirtd-restarts":
       libvirt.silent = true;
+      libvirt.mover.abortAll();
       for (const guest of libvirt.guests) {
         if (guest.state === "running" || guest.state === "paused")
           void callHook(simulation, guest, "reconnect", "begin");
@@ -237,7 +238,7 @@ function changeGuest(simulation: Simulation, what: GuestHappening): void {
         void end(simulation, guest, "stopped");
       return;
     case "leave":
-      leave(simulation, guest);
+      if (!libvirt.mover.isMoving(guest)) leave(simulation, guest);
       return;
     case "arrive":
       void arrive(simulation, guest, index, what.arrivesMs);
@@ -317,7 +318,8 @@ async function arrive(
   });
 }
 
-function leave(simulation: Simulation, guest: Guest): void {
+/** The last moment of a migration, whoever asked for it. */
+export function leave(simulation: Simulation, guest: Guest): void {
   if (guest.state !== "running") return;
   guest.state = "incoming";
   simulation.libvirt.emit(guest, "suspended by migration");

@@ -81,6 +81,13 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
     return null;
   },
 
+  /** What is moved by us is in the journal. */
+  movesKnown({ guests, watcher, libvirt }) {
+    const known = watcher.journaledMoves();
+    const lost = guests.find((guest) => libvirt.mover.isMoving(guest) && !known.has(guest.uuid));
+    return lost === undefined ? null : `${lost.name} is being moved, and it is forgotten`;
+  },
+
   /** A domain that we paused runs again when its longest pause has passed. */
   pausesEnd({ watcher }) {
     return watcher.overduePause();
@@ -175,6 +182,16 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
       const reserved = domain.vnics[0]?.policy.bandwidth.reservationBitsPerSecond;
       if (reserved !== undefined && reserved !== guest.wish.reservationMbit * 1e6)
         return `${guest.name} was promised ${guest.wish.reservationMbit}mbit, not ${reserved}`;
+    }
+    return null;
+  },
+
+  /** The journal has nobody on the way who isn't. */
+  nobodyIsLeftOnTheWay({ guests, watcher, libvirt }) {
+    for (const uuid of watcher.journaledMoves()) {
+      const guest = guests.find((one) => one.uuid === uuid);
+      if (guest === undefined || !libvirt.mover.isMoving(guest))
+        return `${guest?.name ?? uuid} is not being moved, and the journal says so`;
     }
     return null;
   },

@@ -7,6 +7,7 @@ import type { Connection } from "../../src/libvirt/monitor.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import { LibvirtError } from "../../src/model/errors.ts";
 import { type Guest, xmlOf } from "./guest.ts";
+import { Mover } from "./mover.ts";
 import type { Random } from "./random.ts";
 
 /** virDomainState and the reasons that matter, see src/libvirt/domain.ts. */
@@ -30,6 +31,10 @@ export const SIGNALS = {
 /** What is told of calls that change something, at the moment at which they do. */
 export interface LibvirtWitness {
   readonly suspending: (guest: Guest, issuedAtMs: number) => void;
+  /** A migration is asked for. */
+  readonly migrating: (guest: Guest, issuedAtMs: number) => void;
+  /** It has come to its last moment here. */
+  readonly leaving: (guest: Guest) => void;
   readonly resuming: (guest: Guest, issuedAtTurn: number) => void;
   /** A pause was asked for, and whoever asked has given up. */
   readonly unanswered: (guest: Guest) => void;
@@ -44,10 +49,13 @@ interface OpenConnection {
   readonly options: ConnectionOptions;
   readonly alive: () => boolean;
   closed: boolean;
+  /** What waits for an answer that may take minutes. */
+  readonly waiting: Set<() => void>;
 }
 
 export class LibvirtModel {
   readonly guests: readonly Guest[];
+  readonly mover: Mover;
   health: Health = "well";
   /** libvirt-dbus sends nothing until it is called, as after libvirtd's restart. */
   silent = false;
@@ -67,11 +75,12 @@ export class LibvirtModel {
     this.#clock = clock;
     this.#random = random;
     this.#witness = witness;
+    this.mover = new Mover(clock, random);
   }
 
   /** For a daemon: connects it. @param alive false once it has crashed; then nothing reaches it any more */
   connect(options: ConnectionOptions, alive: () => boolean): Promise<Connection> {
-    const own: OpenConnection = { options, alive, closed: false };
+    const own: OpenConnection = { options, alive, closed: false, waiting: new Set() };
     const connection: Connection = {
       call: (call) => this.#call(own, call),
       close: () => this.#close(own, "closed"),
@@ -138,7 +147,9 @@ export class LibvirtModel {
     if (connection.closed) return;
     connection.closed = true;
     this.#connections = this.#connections.filter((other) => other !== connection);
-    if (connection.alive()) connection.options.onClose(why);
+    if (!connection.alive()) return;
+    connection.options.onClose(why);
+    for (const giveUp of connection.waiting) giveUp();
   }
 
   /** A call reaches libvirt after a while, acts, and answers after another, unless the caller has given up. */
@@ -164,6 +175,10 @@ export class LibvirtModel {
         reject(new LibvirtError(call.object, message, "backoff", { mayHappenYet }));
       };
       let answer: () => void = () => undefined;
+      if (this.health !== "dead" && call.member === "MigrateToURI3" && guest !== undefined) {
+        this.#migrate(connection, guest, { issuedAtMs, arrivesMs, timeoutMs }, resolve, fail);
+        return;
+      }
       if (this.health !== "dead") {
         this.#clock.after(arrivesMs, () => {
           // Another call wakes it.
@@ -192,6 +207,38 @@ export class LibvirtModel {
     });
   }
 
+  /** Answers when the migration has ended, which may be long after the caller has gone. */
+  #migrate(
+    connection: OpenConnection,
+    guest: Guest,
+    times: { readonly issuedAtMs: number; readonly arrivesMs: number; readonly timeoutMs: number },
+    resolve: (value: undefined) => void,
+    fail: (why: string, mayHappenYet?: boolean) => void,
+  ): void {
+    let isOver = false;
+    const over = (tell: () => void) => {
+      if (isOver) return;
+      isOver = true;
+      connection.waiting.delete(giveUp);
+      if (connection.alive()) tell();
+    };
+    const giveUp = () => over(() => fail("the connection was closed", true));
+    connection.waiting.add(giveUp);
+    this.#clock.after(times.timeoutMs, () => over(() => fail("no answer in time", true)));
+    this.#clock.after(times.arrivesMs, () => {
+      if (this.#refuses() || guest.state !== "running") {
+        over(() => fail("cannot acquire state change lock"));
+        return;
+      }
+      this.mover.begin(
+        guest,
+        () => this.#witness.leaving(guest),
+        (error) => over(() => (error === null ? resolve(undefined) : fail(error))),
+      );
+      this.#witness.migrating(guest, times.issuedAtMs);
+    });
+  }
+
   /** @throws Error as libvirt-dbus answers */
   #act(call: LibvirtCall, guest: Guest | undefined, turn: number, issuedAtMs: number): unknown {
     if (call.member === "ListDomains") return this.#active().map(pathOf);
@@ -217,6 +264,11 @@ export class LibvirtModel {
         guest.pausedBy = "uplinkd";
         guest.pausedAtMs = this.#clock.now();
         this.emit(guest, "suspended");
+        return undefined;
+      case "GetJobStats":
+        return this.mover.isMoving(guest) ? [2, { operation: 5 }] : [0, {}];
+      case "AbortJob":
+        this.mover.abort(guest);
         return undefined;
       case "Resume":
         if (this.#refuses()) throw new Error("cannot acquire state change lock");

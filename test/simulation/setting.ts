@@ -7,6 +7,9 @@ import type { Random } from "./random.ts";
 /** Short enough that a rest sees the end of every pause. */
 export const MAX_PAUSE_MS = 120_000;
 
+/** Migrations at a time. */
+export const CONCURRENT = 2;
+
 /** Half of the hosts state their uplinks' speeds and have classes for what they send, the others leave all as it is. */
 export function loadedFor(random: Random, links: Links): LoadedConfig {
   const named = links.ports.map(({ name, speedBitsPerSecond }) => ({
@@ -31,6 +34,9 @@ export function loadedFor(random: Random, links: Links): LoadedConfig {
         },
       ],
       maxPause: MAX_PAUSE_MS,
+      destinations: ["rack2", "rack3"].map((name) => ({ name, uri: `qemu+tls://${name}/system` })),
+      // Some take longer, and are aborted.
+      migration: { concurrent: CONCURRENT, timeout: 20_000, retry: 60_000 },
     },
   ]);
   return { config, policies: new Map(), files: [] };

@@ -4,9 +4,11 @@ import type { JournalContents } from "../../src/daemon/journal.ts";
 import type { Run } from "../../src/daemon/loop.ts";
 import { isMarked } from "../../src/diff/diff.ts";
 import type { Guest } from "./guest.ts";
+import { leave } from "./happen.ts";
 import { pauseLimitMs, runningVnics, UNSHAPED_LIMIT_MS } from "./invariants.ts";
 import type { LibvirtWitness } from "./libvirt.ts";
 import type { Life } from "./life.ts";
+import { CONCURRENT } from "./setting.ts";
 import type { Simulation } from "./simulation.ts";
 import { wayOf } from "./traffic.ts";
 
@@ -43,10 +45,11 @@ export class Watcher implements LibvirtWitness {
   readonly #shownRunning = new Set<string>();
   /** Whether it is ours can't be known: the daemon died, or got no answer, between intent and outcome. */
   readonly #ambiguous = new Set<string>();
-  #journal: { readonly text: string | null; readonly entries: ReadonlyMap<string, string> } = {
-    text: null,
-    entries: new Map(),
-  };
+  #journal: {
+    readonly text: string | null;
+    readonly entries: ReadonlyMap<string, string>;
+    readonly moves: ReadonlySet<string>;
+  } = { text: null, entries: new Map(), moves: new Set() };
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -163,6 +166,17 @@ export class Watcher implements LibvirtWitness {
     this.#ambiguous.delete(guest.uuid);
   }
 
+  migrating(guest: Guest, issuedAtMs: number): void {
+    const { mover } = this.#simulation.libvirt;
+    if (guest.heldSinceMs !== null && issuedAtMs > guest.heldSinceMs)
+      this.disrespect ??= `${guest.name} is held by an operator, and is moved`;
+    if (mover.count > CONCURRENT) this.disrespect ??= `${mover.count} are moved at a time`;
+  }
+
+  leaving(guest: Guest): void {
+    leave(this.#simulation, guest);
+  }
+
   resuming(guest: Guest, issuedAtTurn: number): void {
     const known = issuedAtTurn === guest.personTurns && this.#shownRunning.has(guest.uuid);
     if (guest.pausedBy === "person" && known && !this.#ambiguous.has(guest.uuid))
@@ -243,12 +257,19 @@ export class Watcher implements LibvirtWitness {
     return (this.#reportedAtMs.get(guest.name) ?? 0) >= guest.pausedAtMs;
   }
 
+  /** Uuids of the domains that the journal says are on their way. */
+  journaledMoves(): ReadonlySet<string> {
+    this.#entries();
+    return this.#journal.moves;
+  }
+
   #entries(): ReadonlyMap<string, string> {
     const { disk } = this.#simulation;
     if (disk !== this.#journal.text) {
-      const { pauses } = JSON.parse(disk ?? '{"pauses":[]}') as Pick<JournalContents, "pauses">;
+      const { pauses = [], migrations = [] } = JSON.parse(disk ?? "{}") as Partial<JournalContents>;
       const entries = new Map(pauses.map(({ uuid, outcome }) => [uuid, outcome]));
-      this.#journal = { text: disk, entries };
+      const moves = new Set(migrations.map(({ uuid }) => uuid));
+      this.#journal = { text: disk, entries, moves };
     }
     return this.#journal.entries;
   }

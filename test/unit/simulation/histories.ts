@@ -13,15 +13,22 @@ export const PLAIN: Wish = {
 };
 
 /** A host of two uplinks, one of them lost, where guest 0 must give way to guest 1. Seed 17 has such a host; that of seed 8 leaves speeds to the drivers. */
-export const PAUSED: readonly Event[] = [
-  then(10, { kind: "annotate", guest: 0, wish: { ...PLAIN, priority: "low", action: "pause" } }),
-  then(10, { kind: "annotate", guest: 1, wish: { ...PLAIN, priority: "critical" } }),
-  then(10, { kind: "demand", guest: 0, mbit: 5000 }),
-  then(10, { kind: "demand", guest: 1, mbit: 9000 }),
-  then(10, { kind: "start", guest: 0 }),
-  then(10, { kind: "start", guest: 1 }),
-  then(9000, { kind: "cable-out", port: 0 }),
-];
+export const PAUSED: readonly Event[] = givesWay("pause");
+
+/** The same, and guest 0 is moved to another host. */
+export const MOVED: readonly Event[] = givesWay("migrate");
+
+function givesWay(action: Wish["action"]): Event[] {
+  return [
+    then(10, { kind: "annotate", guest: 0, wish: { ...PLAIN, priority: "low", action } }),
+    then(10, { kind: "annotate", guest: 1, wish: { ...PLAIN, priority: "critical" } }),
+    then(10, { kind: "demand", guest: 0, mbit: 5000 }),
+    then(10, { kind: "demand", guest: 1, mbit: 9000 }),
+    then(10, { kind: "start", guest: 0 }),
+    then(10, { kind: "start", guest: 1 }),
+    then(9000, { kind: "cable-out", port: 0 }),
+  ];
+}
 
 /** What happens so long after what was before. */
 export function then(afterMs: number, what: Happening): Event {

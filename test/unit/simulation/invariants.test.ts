@@ -1,5 +1,6 @@
 // Each invariant is seen to fail where what protects it is taken away.
 import assert from "node:assert/strict";
+import type { JournalContents } from "../../../src/daemon/journal.ts";
 import type { KernelPort } from "../../../src/daemon/ports.ts";
 import { LibvirtError } from "../../../src/model/errors.ts";
 import { FIRST_VNIC_MINOR, type KernelObject, LAST_VNIC_MINOR } from "../../../src/model/kernel.ts";
@@ -7,7 +8,7 @@ import type { Event } from "../../simulation/event.ts";
 import { ALWAYS, AT_REST } from "../../simulation/invariants.ts";
 import { live, simulate } from "../../simulation/simulate.ts";
 import type { Mutation } from "../../simulation/simulation.ts";
-import { PAUSED, PLAIN, then } from "./histories.ts";
+import { MOVED, PAUSED, PLAIN, then } from "./histories.ts";
 
 /** A kernel whose ports are replaced one by one. */
 const kernelWith = (change: (kernel: KernelPort) => Partial<KernelPort>): Mutation => ({
@@ -19,6 +20,23 @@ function scale(object: KernelObject, factor: number): KernelObject {
   if (object.kind !== "class") return object;
   if (object.minor < FIRST_VNIC_MINOR || object.minor > LAST_VNIC_MINOR) return object;
   return { ...object, rateBitsPerSecond: object.rateBitsPerSecond * factor };
+}
+
+/** A journal that is written otherwise than it should be. */
+function stateFileWith(
+  change: (contents: JournalContents, before: JournalContents) => JournalContents,
+): Mutation {
+  return {
+    outside: (outside) => {
+      let before: JournalContents | null = null;
+      const replace = (text: string) => {
+        const contents = JSON.parse(text) as JournalContents;
+        before = change(contents, before ?? contents);
+        outside.stateFile.replace(JSON.stringify(before));
+      };
+      return { ...outside, stateFile: { ...outside.stateFile, replace } };
+    },
+  };
 }
 
 const MUTATIONS: Readonly<Record<string, Mutation>> = {
@@ -59,6 +77,8 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       },
     }),
   },
+  // What is moved isn't written down.
+  movesKnown: stateFileWith((contents) => ({ ...contents, migrations: [] })),
   // No pause is too long.
   pausesEnd: {
     outside: (outside) => ({
@@ -144,6 +164,10 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       };
     },
   },
+  // What became of a migration isn't written down.
+  nobodyIsLeftOnTheWay: stateFileWith((contents, before) =>
+    contents.migrations.length > 0 ? contents : { ...contents, migrations: before.migrations },
+  ),
   // Nobody can be resumed.
   nobodyWaitsWithoutReason: {
     outside: (outside) => ({
@@ -186,6 +210,8 @@ const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   releaseIsWhole: [...RESERVED, then(1000, { kind: "release" })],
   lossesKnown: [then(1000, { kind: "cable-out", port: 1 })],
   pausesKnown: PAUSED,
+  movesKnown: [...MOVED, then(300, { kind: "nothing" })],
+  nobodyIsLeftOnTheWay: [...MOVED, then(90_000, { kind: "nothing" })],
   pausesEnd: [...PAUSED, then(300_000, { kind: "nothing" })],
   nobodyWaitsWithoutReason: [...PAUSED, then(3000, { kind: "cable-in", port: 0 })],
 };

@@ -1,0 +1,212 @@
+/** Two hosts, each with a daemon and libvirt of its own, one guest that moves between them, and who talks to it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { resetToBare } from "./bare.ts";
+import { inNamespace, ip } from "./command.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import { buildHost, hostAddress } from "./host.ts";
+import {
+  domainXml,
+  installHook,
+  resetLibvirt,
+  startLibvirt,
+  virsh,
+  virshAside,
+} from "./libvirt.ts";
+import {
+  addPeerStandin,
+  here,
+  type Peer,
+  peerAddress,
+  peerNamespace,
+  setPeerCable,
+  startPeer,
+} from "./peer.ts";
+import { plug, pull } from "./qmp.ts";
+import { addStandin, type Standin } from "./standin.ts";
+import { outside } from "./switch.ts";
+import { Flood, Sink } from "./traffic.ts";
+import { until } from "./wait.ts";
+
+const HOOK = join(import.meta.dirname, "../../hooks/qemu");
+export const GUEST = "mover";
+export const GUEST_MAC = "52:54:00:00:00:50";
+export const GUEST_ADDRESS = "10.9.0.50";
+const LOADER = 9;
+/** What the guest wants: more than the second uplink has. */
+const DEMAND = 16e6;
+
+export type Side = "a" | "b";
+
+/** The first uplink is the wider one; on the other a migration has just what libvirt can be told. */
+export function hostConfig(
+  side: Side,
+  { speeds = ["20mbit", "10mbit"], rest = "" }: { speeds?: readonly string[]; rest?: string } = {},
+): string {
+  const [first, second] = side === "a" ? ["nic0", "nic1"] : ["u0", "u1"];
+  const to = side === "a" ? peerAddress : hostAddress;
+  return `teams:
+  - bond: bond0
+    uplinks:
+      - {name: ${first}, speed: ${speeds[0]}, label: left}
+      - {name: ${second}, speed: ${speeds[1]}, label: right}
+    headroom: 0%
+    floor: 100kbit
+    holdDown: 2s
+    holdDownMax: 2s
+    loadWindow: 2s
+    host: {reservation: 1mbit}
+resync: 5s
+migration: {timeout: 4m}
+destinations:
+  - {name: other, uri: "qemu+tcp://${to}/system", migrateUri: "tcp://${to}"}
+  - {name: nowhere, uri: "qemu+tcp://10.9.0.99/system"}
+${rest}
+`;
+}
+
+export interface Host {
+  daemon: Daemon;
+  readonly virsh: (...args: readonly string[]) => string;
+  readonly virshAside: (...args: readonly string[]) => Promise<string>;
+  /** "" for the lab's own. */
+  readonly namespace: string;
+  readonly uplinks: readonly string[];
+}
+
+export interface TwoHosts {
+  readonly a: Host;
+  readonly b: Host;
+  readonly peer: Peer;
+  /** A neighbour of the guest's on each host. */
+  readonly neighbours: Readonly<Record<Side, { readonly namespace: string }>>;
+}
+
+/** Builds both. For `before`: it takes a while; resetLibvirt({stop: true}) and resetToBare end it. */
+export async function buildTwoHosts(): Promise<TwoHosts> {
+  await resetLibvirt({ stop: true });
+  await resetToBare();
+  await buildHost();
+  installHook("50-uplinkd", HOOK);
+  await startLibvirt();
+  const peer = await startPeer();
+  const neighbours = { a: addStandin({ number: 1 }), b: addPeerStandin(2, "52:54:00:00:00:02") };
+  const a = await startDaemon({ config: hostConfig("a") });
+  const b = await startDaemon({ config: hostConfig("b"), at: peer });
+  return {
+    peer,
+    neighbours,
+    a: { daemon: a, virsh, virshAside, namespace: "", uplinks: ["nic0", "nic1"] },
+    b: { daemon: b, ...peer, namespace: peerNamespace, uplinks: ["u0", "u1"] },
+  };
+}
+
+/** Starts the guest afresh on one host, and waits until it answers. */
+export async function startGuest(two: TwoHosts, side: Side, annotation: string): Promise<void> {
+  for (const host of [two.a, two.b]) {
+    for (const word of ["destroy", "undefine"]) {
+      try {
+        host.virsh(word, GUEST);
+      } catch {
+        // It isn't there, which is what was wanted.
+      }
+    }
+  }
+  const metadata = `<uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:priority>low</uplink:priority>\
+<uplink:placement prefer="left"/>${annotation}</uplink:network>`;
+  const file = `/run/lab/${GUEST}.xml`;
+  writeFileSync(file, domainXml({ name: GUEST, macs: [GUEST_MAC], metadata, ipv4: GUEST_ADDRESS }));
+  two[side].virsh("define", file);
+  await two[side].virshAside("start", GUEST);
+  const first = new Pinger(outside.namespace);
+  await until("the guest to answer", () => first.received > 0, 180_000, 200);
+  await first.stop();
+}
+
+/**
+ * Has the guest want more than its host's second uplink has, and takes the first away: from then on it is due. What it
+ * wants is sent in its name, since iPXE sends nothing by itself.
+ */
+export async function degrade(two: TwoHosts, side: Side): Promise<void> {
+  const host = two[side];
+  const loader: Pick<Standin, "namespace" | "ipv4" | "ipv6"> =
+    side === "a"
+      ? addStandin({ number: LOADER, mac: GUEST_MAC })
+      : addPeerStandin(LOADER, GUEST_MAC);
+  const sink = new Sink(outside);
+  const flood = new Flood({ from: loader, to: outside, bitsPerSecond: DEMAND });
+  await until(
+    "demand measured",
+    async () => {
+      const { domains } = await host.daemon.status();
+      const sent = domains.find(({ name }) => name === GUEST)?.vnics[0]?.sentBitsPerSecond ?? 0;
+      return sent > 12e6;
+    },
+    60_000,
+    300,
+  );
+  await setCable(side, 0, false);
+  await until(
+    "the loss seen",
+    async () => (await host.daemon.status()).teams[0]?.condition === "degraded",
+    20_000,
+    100,
+  );
+  await flood.stop().catch(() => undefined);
+  await sink.stop().catch(() => undefined);
+  ip([`netns del vm${LOADER}`]);
+}
+
+export async function setCable(side: Side, cable: 0 | 1, up: boolean): Promise<void> {
+  if (side === "b") setPeerCable(cable, up);
+  else if (up) await plug(cable);
+  else await pull(cable);
+}
+
+/** Starts a host's daemon again, with what the last one has left. */
+export async function restartDaemon(two: TwoHosts, side: Side): Promise<void> {
+  const at = side === "a" ? here : two.peer;
+  two[side].daemon = await startDaemon({ config: hostConfig(side), keepState: true, at });
+}
+
+/** Ids of what a host's daemon has told of. */
+export async function toldBy({ daemon }: Host): Promise<readonly string[]> {
+  return (await daemon.events()).map(({ id }) => id);
+}
+
+/** Pings the guest from a namespace, five times a second, until stopped. */
+export class Pinger {
+  readonly #process: ChildProcess;
+  readonly #arrivals: number[] = [];
+  readonly #startedAt = performance.now();
+  readonly #ended: Promise<void>;
+
+  constructor(namespace: string) {
+    const words = ["ping", "-n", "-i", "0.2", GUEST_ADDRESS];
+    const [program = "", ...args] = [...inNamespace(namespace), ...words];
+    this.#process = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
+    this.#process.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      for (const _answer of text.matchAll(/bytes from/g)) this.#arrivals.push(performance.now());
+    });
+    this.#ended = new Promise((resolve) => this.#process.on("close", () => resolve()));
+  }
+
+  get received(): number {
+    return this.#arrivals.length;
+  }
+
+  /** Ends it. @returns how long it heard nothing at most, from its first answer on, milliseconds */
+  async stop(): Promise<{ readonly received: number; readonly longestSilenceMs: number }> {
+    this.#process.kill("SIGINT");
+    await this.#ended;
+    const times = [...this.#arrivals, performance.now()];
+    let last = times[0] ?? this.#startedAt;
+    let longest = 0;
+    for (const time of times) {
+      longest = Math.max(longest, time - last);
+      last = time;
+    }
+    return { received: this.received, longestSilenceMs: Math.round(longest) };
+  }
+}
