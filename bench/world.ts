@@ -63,6 +63,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       bondUpdelayMs: null,
       loadWindowMs: 10_000,
       rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
+      steering: null,
     },
     bond: {
       name: "bond0",
@@ -73,6 +74,8 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       miimonMs: 100,
       updelayMs: 0,
       txQueues: 16,
+      hashPolicy: "layer2",
+      portOrder: [],
     },
     uplinks: names.map((name, index) => ({
       name,
@@ -83,6 +86,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       carrier: true,
       bondUp: true,
       inBond: true,
+      distributing: true,
       healthy: true,
       drainedAtMs: null,
       queueId: index + 1,

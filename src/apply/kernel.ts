@@ -4,7 +4,7 @@ import { InvariantError, type NetlinkError } from "../model/errors.ts";
 import { type KernelObject, kernelKey, type Leaf } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import { EINVAL, ENODEV, ENOENT, EPERM } from "../native/errno.ts";
-import { deleteUplinkActionMessage, setUplinkActionMessage } from "../netlink/action.ts";
+import { deleteActionMessage, setActionMessage } from "../netlink/action.ts";
 import { deleteClassMessage, setClassMessage } from "../netlink/class.ts";
 import { deleteFilterMessage, setFilterMessage } from "../netlink/filter.ts";
 import { classifierOf, type FilterObject, filtersOf, placeOf } from "../netlink/filter-object.ts";
@@ -69,8 +69,7 @@ export async function applySteps(
       errors.filter((error) => error.errno === EPERM).map((error) => error.object),
     );
     const again = steps.filter(
-      ({ op, object }) =>
-        op === "delete" && object.kind === "uplink-action" && bound.has(kernelKey(object)),
+      ({ op, object }) => op === "delete" && isAction(object) && bound.has(kernelKey(object)),
     );
     if (again.length === 0) break;
     await delay(BOUND_WAIT_MS);
@@ -185,6 +184,10 @@ async function sendSteps(
   return errors;
 }
 
+function isAction({ kind }: KernelObject): boolean {
+  return kind === "uplink-action" || kind === "port-action";
+}
+
 type Part = Omit<Request, "object">;
 
 function setting(
@@ -230,7 +233,8 @@ function setting(
       ];
     }
     case "uplink-action":
-      return [{ message: setUplinkActionMessage(object) }];
+    case "port-action":
+      return [{ message: setActionMessage(object) }];
     case "unknown-filter":
       throw new InvariantError(kernelKey(object), "an unknown filter can be deleted, never made");
     case "catch-all":
@@ -303,7 +307,8 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "leaf":
       return [deleteLeafMessage(ifindex, object.minor)];
     case "uplink-action":
-      return [deleteUplinkActionMessage(object.index)];
+    case "port-action":
+      return [deleteActionMessage(object)];
     case "catch-all":
     case "vnic":
     case "reports":

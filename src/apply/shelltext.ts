@@ -11,6 +11,7 @@ import {
   kernelKey,
   type LeafQueue,
   REPORTS_CHAIN,
+  type VnicFilter,
 } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import { bytesPerSecondFromBits } from "../model/units.ts";
@@ -121,6 +122,13 @@ function setting(
       return [
         `tc actions replace action skbedit queue_mapping ${object.queueId} pipe index ${object.index} skip_hw`,
       ];
+    case "port-action": {
+      const to = nameOf(object.toIfindex);
+      if (to === undefined) return [`# ${kernelKey(object)}: no device ${object.toIfindex}`];
+      return [
+        `tc actions replace action mirred egress redirect dev ${quote(to)} index ${object.index} skip_hw`,
+      ];
+    }
     case "unknown-filter":
       return [`# ${kernelKey(object)} can't be made again`];
     case "reports":
@@ -161,9 +169,10 @@ function deletion(object: KernelObject): readonly string[] {
     case "leaf":
       return [`tc qdisc del dev ${quote(object.device)} parent ${handleText(object.minor)}`];
     case "uplink-action":
+    case "port-action":
       // Refused until the last filter's end has gone through (an RCU grace period): asked a few times.
       return [
-        `for i in 1 2 3 4 5; do tc actions del action skbedit index ${object.index} && break; sleep 0.2; done`,
+        `for i in 1 2 3 4 5; do tc actions del action ${object.kind === "uplink-action" ? "skbedit" : "mirred"} index ${object.index} && break; sleep 0.2; done`,
       ];
     case "catch-all":
     case "vnic":
@@ -200,11 +209,7 @@ function filterCommands(
         ),
       ];
     case "vnic":
-      return [
-        replace(
-          `flower skip_hw src_mac ${object.mac} action skbedit index ${object.actionIndex} action skbedit priority ${handleText(object.minor)} goto chain ${REPORTS_CHAIN}`,
-        ),
-      ];
+      return [replace(`flower skip_hw src_mac ${object.mac} ${pinText(object)}`)];
     case "reports": {
       const mirrors = object.copyTo.map((to) => {
         const name = nameOf(to);
@@ -239,6 +244,18 @@ function filterCommands(
       ];
     case "queue-reset":
       return [replace("matchall skip_hw action skbedit queue_mapping 0 ok")];
+  }
+}
+
+function pinText({ steering, minor, actionIndex }: VnicFilter): string {
+  const onward = `action skbedit priority ${handleText(minor)} goto chain ${REPORTS_CHAIN}`;
+  switch (steering) {
+    case "queue":
+      return `action skbedit index ${actionIndex} ${onward}`;
+    case "redirect":
+      return `action skbedit priority ${handleText(minor)} pipe action mirred index ${actionIndex}`;
+    case "hash":
+      return onward;
   }
 }
 

@@ -114,13 +114,20 @@ function checkBonds({ bonds }: HostFacts, config: Diagnosis["config"]): Finding[
     ),
   );
   const configured = new Set(named.map((team) => team.bond));
-  return [...missing, ...bonds.flatMap((bond) => checkBond(bond, stated, configured))];
+  const redirected = new Set(
+    named.filter((team) => team.steering === "redirect").map((team) => team.bond),
+  );
+  return [...missing, ...bonds.flatMap((bond) => checkBond(bond, stated, configured, redirected))];
 }
+
+/** Where bonding chooses ports by xmit_hash_policy. */
+const HASHING_MODES: readonly string[] = ["balance-xor", "802.3ad"];
 
 function checkBond(
   bond: BondFacts,
   stated: ReadonlySet<string>,
   configured: ReadonlySet<string>,
+  redirected: ReadonlySet<string>,
 ): Finding[] {
   const { name, master } = bond;
   const found: Finding[] = [];
@@ -130,6 +137,12 @@ function checkBond(
   } else if (bond.mode !== "active-backup" && !configured.has(name)) {
     const message = `is in mode ${bond.mode}, which is taken only where it is named`;
     found.push(warning("bond", name, message, `teams: [{bond: ${name}}] in uplinkd.yaml`));
+  }
+  const hashes = HASHING_MODES.includes(bond.mode) && !redirected.has(name);
+  if (hashes && configured.has(name) && bond.hashPolicy !== "vlan+srcmac") {
+    const remedy = `ip link set ${name} type bond xmit_hash_policy vlan+srcmac, or steering: redirect in uplinkd.yaml`;
+    const message = `spreads each VM's flows over its ports (${bond.hashPolicy}): no share can be kept`;
+    found.push(failed("bond", name, message, remedy));
   }
   if (bond.miimonMs === 0) {
     const remedy = `ip link set ${name} type bond miimon 100, and in the network's configuration`;

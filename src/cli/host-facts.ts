@@ -5,6 +5,8 @@ import { basename, join } from "node:path";
 export interface BondFacts {
   readonly name: string;
   readonly mode: string;
+  /** What balance-xor and 802.3ad spread by; "" in other modes. */
+  readonly hashPolicy: string;
   readonly miimonMs: number;
   readonly updelayMs: number;
   /** What the bond is a port of; null for nothing. */
@@ -94,6 +96,7 @@ function readBond(root: string, name: string): BondFacts {
   return {
     name,
     mode: option("mode"),
+    hashPolicy: option("xmit_hash_policy"),
     miimonMs: Number(option("miimon")),
     updelayMs: Number(option("updelay")),
     master:

@@ -7,6 +7,7 @@ import { PRIORITIES } from "../model/policy.ts";
 import type { DomainState, VnicState, World } from "../model/world.ts";
 import { announcementFrame } from "../packet/announcement.ts";
 import { type Announcement, AnnouncementSchedule, type Carried } from "../packet/schedule.ts";
+import { wiringOf } from "../plan/steering.ts";
 import type { EventLog } from "./events.ts";
 import type { Run } from "./loop.ts";
 import type { FramePort } from "./ports.ts";
@@ -42,7 +43,12 @@ export class Announcer {
         team.uplinks.map(({ name, ifindex }) => [name, ifindex] as const),
       ),
     );
-    const carried = plan.vnics.map((vnic): Carried => {
+    // To a partner of LACP all ports are one: a vNIC that changes its port has not moved.
+    const grouped = new Set(
+      world.teams.filter((team) => !wiringOf(team).separate).map((team) => team.config.name),
+    );
+    const moving = plan.vnics.filter((vnic) => !grouped.has(vnic.team));
+    const carried = moving.map((vnic): Carried => {
       const member = members.get(vnic.mac);
       return {
         mac: vnic.mac,

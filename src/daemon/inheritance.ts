@@ -51,6 +51,7 @@ function belongsTo(
     case "leaf":
       return minors.has(object.minor);
     case "uplink-action":
+    case "port-action":
       return macs.size > 0;
     default:
       return false;

@@ -146,11 +146,31 @@ function toState(link: Link): LinkState {
             primaryIfindex: bond.primaryIfindex === 0 ? null : bond.primaryIfindex,
             miimonMs: bond.miimonMs,
             updelayMs: bond.updelayMs,
+            hashPolicy: bond.hashPolicy,
+            activeAggregator: bond.activeAggregator,
+            portOrder: readPortOrder(link.name),
           },
     // BOND_LINK_UP is 0.
     port:
-      bondPort === null ? null : { bondUp: bondPort.miiStatus === 0, queueId: bondPort.queueId },
+      bondPort === null
+        ? null
+        : {
+            bondUp: bondPort.miiStatus === 0,
+            queueId: bondPort.queueId,
+            active: bondPort.active,
+            aggregator: bondPort.aggregator,
+          },
   };
+}
+
+/** Netlink lists ports by their numbers, sysfs in the bond's own order (bonding_show_slaves). */
+function readPortOrder(bond: string): readonly string[] {
+  try {
+    const text = readFileSync(`/sys/class/net/${bond}/bonding/slaves`, "latin1");
+    return text.split(/\s+/).filter((name) => name !== "");
+  } catch {
+    return [];
+  }
 }
 
 /** The driver's speed of last resort: null without carrier, and where the driver doesn't know (virtio). */

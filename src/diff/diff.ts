@@ -140,6 +140,7 @@ function classOf({ device, minor }: { readonly device: string; readonly minor: n
 const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "active-port": 0,
   "uplink-action": 1,
+  "port-action": 1,
   htb: 2,
   class: 3,
   leaf: 4,

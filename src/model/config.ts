@@ -42,6 +42,8 @@ export interface TeamConfig {
   readonly holdDownMaxMs: number;
   /** Set the bond's updelay to this (with the operator's consent by writing it); null leaves it alone. */
   readonly bondUpdelayMs: number | null;
+  /** balance-xor and 802.3ad: what chooses vNICs' ports; null: bonding's own hash. */
+  readonly steering: "redirect" | "hash" | null;
   /** Window of the load averages: time constant of an exponentially weighted average. */
   readonly loadWindowMs: number;
   readonly rebalance: RebalanceRules;

@@ -104,6 +104,13 @@ export function parseActionIndex(
   };
 }
 
+/**
+ * What names a vNIC's port. `queue`: bonding's queue ids, which the driver itself passes over for a port that is down
+ * (bond_slave_override: active-backup and balance-rr only). `redirect`: the filter sends by the port itself, past
+ * bonding; one without carrier drops until it is retargeted. `hash`: bonding's own choice, which is foreseen.
+ */
+export type Steering = "queue" | "redirect" | "hash";
+
 /** The bond's updelay; carries no owner. */
 export interface BondOption {
   readonly kind: "bond-option";
@@ -183,6 +190,14 @@ export interface UplinkAction {
   readonly queueId: number;
 }
 
+/** Shared `mirred egress redirect` action, the same for bonds whose driver heeds no queue id. */
+export interface PortAction {
+  readonly kind: "port-action";
+  readonly index: number;
+  /** Of the uplink that sends. */
+  readonly toIfindex: number;
+}
+
 export interface CatchAllFilter {
   readonly kind: "catch-all";
   readonly device: string;
@@ -198,7 +213,8 @@ export interface VnicFilter {
   /** Stable for a MAC as long as the filter stands, so that it can be replaced without a gap. */
   readonly handle: number;
   readonly minor: number;
-  /** The shared action piped behind the class: see actionIndex. */
+  readonly steering: Steering;
+  /** The shared action that names the port (see actionIndex): a queue mapping, or a redirect; 0 with `hash`. */
   readonly actionIndex: number;
 }
 
@@ -298,6 +314,7 @@ export type KernelObject =
   | HtbClass
   | Leaf
   | UplinkAction
+  | PortAction
   | CatchAllFilter
   | VnicFilter
   | ReportsFilter
@@ -330,6 +347,7 @@ export function kernelKey(object: KernelObject): string {
     case "leaf":
       return `${object.kind} ${object.device} 7570:${object.minor.toString(16)}`;
     case "uplink-action":
+    case "port-action":
       return `${object.kind} ${object.index.toString(16)}`;
     case "vnic":
     case "host-source":

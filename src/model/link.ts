@@ -1,6 +1,6 @@
 /** Network devices as rtnetlink reports them, reduced to what uplinkd decides by. */
 import type { Mac } from "./mac.ts";
-import type { BondMode } from "./world.ts";
+import type { BondMode, HashPolicy } from "./world.ts";
 
 export interface LinkState {
   readonly name: string;
@@ -28,10 +28,19 @@ export interface LinkState {
     readonly primaryIfindex: number | null;
     readonly miimonMs: number;
     readonly updelayMs: number;
+    readonly hashPolicy: HashPolicy;
+    /** LACP's aggregator that carries traffic; null in other modes. */
+    readonly activeAggregator: number | null;
+    /** Its ports' names in the order of enslaving, as bonding counts them for its hash. */
+    readonly portOrder: readonly string[];
   } | null;
   readonly port: {
     /** IFLA_BOND_SLAVE_MII_STATUS is BOND_LINK_UP. */
     readonly bondUp: boolean;
     readonly queueId: number;
+    /** Bonding sends by it and takes in what comes (IFLA_BOND_SLAVE_STATE is active). */
+    readonly active: boolean;
+    /** LACP's; null in other modes. */
+    readonly aggregator: number | null;
   } | null;
 }

@@ -18,6 +18,7 @@ export function sameObject(a: KernelObject, b: KernelObject): boolean {
       return (
         b.kind === "vnic" &&
         a.actionIndex === b.actionIndex &&
+        a.steering === b.steering &&
         a.minor === b.minor &&
         a.handle === b.handle &&
         a.mac === b.mac &&

@@ -15,6 +15,15 @@ export type BondMode =
   | "balance-tlb"
   | "balance-alb";
 
+/** What bonding spreads by in balance-xor and 802.3ad (xmit_hash_policy), by its names in ip-link(8). */
+export type HashPolicy =
+  | "layer2"
+  | "layer3+4"
+  | "layer2+3"
+  | "encap2+3"
+  | "encap3+4"
+  | "vlan+srcmac";
+
 export interface UplinkState {
   readonly name: string;
   readonly ifindex: number;
@@ -26,6 +35,8 @@ export interface UplinkState {
   /** Bonding itself regards the port as up (past updelay). */
   readonly bondUp: boolean;
   readonly inBond: boolean;
+  /** 802.3ad: bonding sends by it, as LACP agreed on it and its aggregator is the active one; true in other modes. */
+  readonly distributing: boolean;
   /** False where a health probe found the path dead; true where none is configured. */
   readonly healthy: boolean;
   /** When an operator took it out of service; null: in service. */
@@ -52,6 +63,9 @@ export interface TeamState {
     readonly miimonMs: number;
     readonly updelayMs: number;
     readonly txQueues: number;
+    readonly hashPolicy: HashPolicy;
+    /** Its ports in the order in which bonding counts them: that of enslaving. */
+    readonly portOrder: readonly string[];
   } | null;
   /** In the order of configuration (else of enslaving). */
   readonly uplinks: readonly UplinkState[];

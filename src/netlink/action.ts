@@ -1,5 +1,5 @@
 /** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect. */
-import type { UplinkAction } from "../model/kernel.ts";
+import type { PortAction, UplinkAction } from "../model/kernel.ts";
 import { parseActionIndex } from "../model/kernel.ts";
 import { Attributes } from "./attribute.ts";
 import {
@@ -40,6 +40,7 @@ const TCA_GACT_PROB = 3;
 const TCA_MIRRED_PARMS = 2;
 /** struct tc_gen, see generic. */
 const TC_GEN_BYTES = 20;
+const TCA_EGRESS_REDIR = 1;
 const TCA_EGRESS_MIRROR = 2;
 const TCA_INGRESS_REDIR = 3;
 
@@ -68,6 +69,13 @@ export type Action =
       readonly ifindex: number;
       readonly control: number;
     }
+  | {
+      /** The one that may be shared: by its index alone it is referred to, and `ifindex` is 0 then. */
+      readonly kind: "mirred-egress-redirect";
+      readonly index: number;
+      readonly ifindex: number;
+      readonly control: number;
+    }
   | { readonly kind: "other"; readonly name: string };
 
 type MirredKind = "mirred-ingress-redirect" | "mirred-egress-mirror";
@@ -76,48 +84,75 @@ const MIRRED: ReadonlyMap<number, MirredKind> = new Map([
   [TCA_INGRESS_REDIR, "mirred-ingress-redirect"],
 ]);
 
-/** Creates a shared `skbedit queue_mapping Q pipe`, or retargets it with all filters that refer to it. */
-export function setUplinkActionMessage(object: UplinkAction): Uint8Array {
+/** Kinds of the shared actions that we make, as they are asked for; each has index numbers of its own. */
+const SHARED_KINDS = { "uplink-action": "skbedit", "port-action": "mirred" } as const;
+export type SharedActionKind = keyof typeof SHARED_KINDS;
+
+/**
+ * Creates a shared `skbedit queue_mapping Q pipe` or `mirred egress redirect dev D`, or retargets it with all filters
+ * that refer to it.
+ */
+export function setActionMessage(object: UplinkAction | PortAction): Uint8Array {
   return actionMessage(RTM_NEWACTION, NLM_F_CREATE | NLM_F_REPLACE)
     .nest(TCA_ACT_TAB, (table) =>
-      writeAction(table, 1, {
-        kind: "skbedit",
-        index: object.index,
-        control: TC_ACT_PIPE,
-        priority: null,
-        queueMapping: object.queueId,
-      }),
+      writeAction(
+        table,
+        1,
+        object.kind === "uplink-action"
+          ? {
+              kind: "skbedit",
+              index: object.index,
+              control: TC_ACT_PIPE,
+              priority: null,
+              queueMapping: object.queueId,
+            }
+          : {
+              kind: "mirred-egress-redirect",
+              index: object.index,
+              ifindex: object.toIfindex,
+              control: TC_ACT_STOLEN,
+            },
+      ),
     )
     .finish();
 }
 
 /** Deletes a shared action. The kernel refuses with EPERM while a filter refers to it. */
-export function deleteUplinkActionMessage(index: number): Uint8Array {
+export function deleteActionMessage({ kind, index }: UplinkAction | PortAction): Uint8Array {
   return actionMessage(RTM_DELACTION, 0)
     .nest(TCA_ACT_TAB, (table) =>
-      table.nest(1, (action) => action.text(TCA_ACT_KIND, "skbedit").u32(TCA_ACT_INDEX, index)),
+      table.nest(1, (action) =>
+        action.text(TCA_ACT_KIND, SHARED_KINDS[kind]).u32(TCA_ACT_INDEX, index),
+      ),
     )
     .finish();
 }
 
-/** Asks for all skbedit actions, shared and private. */
-export function dumpSkbeditsMessage(): Uint8Array {
+/** Asks for all actions of a kind, shared and private. */
+export function dumpActionsMessage(kind: SharedActionKind): Uint8Array {
   return actionMessage(RTM_GETACTION, NLM_F_DUMP)
-    .nest(TCA_ACT_TAB, (table) => table.nest(1, (action) => action.text(TCA_ACT_KIND, "skbedit")))
+    .nest(TCA_ACT_TAB, (table) =>
+      table.nest(1, (action) => action.text(TCA_ACT_KIND, SHARED_KINDS[kind])),
+    )
     .words(TCA_ROOT_FLAGS, [TCA_ACT_FLAG_LARGE_DUMP_ON, TCA_ACT_FLAG_LARGE_DUMP_ON])
     .finish();
 }
 
 /** Our shared actions in one message of a dump. @throws NetlinkError */
-export function parseUplinkActions(message: Message): readonly UplinkAction[] {
+export function parseSharedActions(message: Message): readonly (UplinkAction | PortAction)[] {
   // A dump answers with the request's own type (tc_dump_action), an event with RTM_NEWACTION.
   if (message.type !== RTM_NEWACTION && message.type !== RTM_GETACTION) return [];
   const attributes = Attributes.parse(
     "actions",
     attributesOf("actions", message.body, TCAMSG_BYTES),
   );
-  const found: UplinkAction[] = [];
+  const found: (UplinkAction | PortAction)[] = [];
   for (const action of parseActions(attributes.nested(TCA_ACT_TAB))) {
+    if (action.kind === "mirred-egress-redirect" && action.index !== 0) {
+      // Another control isn't ours to leave standing: 0 never equals a wanted interface.
+      const toIfindex = action.control === TC_ACT_STOLEN ? action.ifindex : 0;
+      found.push({ kind: "port-action", index: action.index, toIfindex });
+    }
     if (action.kind !== "skbedit" || parseActionIndex(action.index) === null) continue;
     // Another control or a priority is not ours to leave standing: -1 never equals a wanted queue id.
     const ours = action.control === TC_ACT_PIPE && action.priority === null;
@@ -173,6 +208,15 @@ function parseAction(attributes: Attributes | null): Action {
     }
     case "mirred": {
       const parms = options.struct(TCA_MIRRED_PARMS, TC_GEN_BYTES + 8);
+      if (parms?.getUint32(20, true) === TCA_EGRESS_REDIR) {
+        const index = parms.getUint32(0, true);
+        return {
+          kind: "mirred-egress-redirect",
+          index: parseActionIndex(index) === null ? 0 : index,
+          ifindex: parms.getUint32(24, true),
+          control: control(parms),
+        };
+      }
       const kind = MIRRED.get(parms?.getUint32(20, true) ?? 0);
       if (parms === null || kind === undefined) return other;
       return {
@@ -220,6 +264,20 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
               action.ifindex,
             ]),
           );
+        break;
+      case "mirred-egress-redirect":
+        nest
+          .text(TCA_ACT_KIND, "mirred")
+          .nest(TCA_ACT_OPTIONS, (options) =>
+            options.words(TCA_MIRRED_PARMS, [
+              ...generic(action.index, action.control),
+              TCA_EGRESS_REDIR,
+              action.ifindex,
+            ]),
+          );
+        if (action.index !== 0 && action.ifindex !== 0) {
+          nest.words(TCA_ACT_FLAGS, [TCA_ACT_FLAGS_SKIP_HW, TCA_ACT_FLAGS_SKIP_HW]);
+        }
         break;
       case "other":
         nest.text(TCA_ACT_KIND, action.name);

@@ -9,10 +9,11 @@ import {
   type KernelMap,
   type KernelObject,
   kernelKey,
+  type PortAction,
   parseActionIndex,
   type UplinkAction,
 } from "../model/kernel.ts";
-import { dumpSkbeditsMessage, parseUplinkActions } from "./action.ts";
+import { dumpActionsMessage, parseSharedActions } from "./action.ts";
 import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";
 import { dumpFiltersMessage, type Filter, parseFilter } from "./filter.ts";
 import { isOurPlace, objectsOf } from "./filter-object.ts";
@@ -64,7 +65,9 @@ export function dumpKernel(
     socket.dump("qdiscs", dumpQdiscsMessage(), parseQdisc),
     (q) => q.ifindex,
   );
-  const actions = socket.dump("actions", dumpSkbeditsMessage(), parseUplinkActions).flat();
+  const actions = (["uplink-action", "port-action"] as const).flatMap((kind) =>
+    socket.dump("actions", dumpActionsMessage(kind), parseSharedActions).flat(),
+  );
   const found: Found = {
     objects: [],
     foreign: [],
@@ -119,7 +122,7 @@ function addBond(
   found: Found,
   bond: Link,
   byIndex: ReadonlyMap<number, Link>,
-  actions: readonly UplinkAction[],
+  actions: readonly (PortAction | UplinkAction)[],
 ): void {
   if (bond.bond !== null) {
     const { updelayMs, activeIfindex } = bond.bond;

@@ -111,10 +111,7 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         {
           ...place,
           match: { kind: "flower", source: exactly(object.mac), destination: null },
-          actions: [
-            { ...skbedit(0, null, null), index: object.actionIndex },
-            skbedit(gotoChain(REPORTS_CHAIN), object.minor, null),
-          ],
+          actions: vnicActions(object),
         },
       ];
     case "reports":
@@ -197,6 +194,21 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
       ];
     case "queue-reset":
       return [{ ...place, match: { kind: "matchall" }, actions: [skbedit(TC_ACT_OK, null, 0)] }];
+  }
+}
+
+function vnicActions({ steering, minor, actionIndex: index }: VnicFilter): readonly Action[] {
+  switch (steering) {
+    case "queue":
+      return [{ ...skbedit(0, null, null), index }, skbedit(gotoChain(REPORTS_CHAIN), minor, null)];
+    case "redirect":
+      return [
+        skbedit(TC_ACT_PIPE, minor, null),
+        { kind: "mirred-egress-redirect", index, ifindex: 0, control: 0 },
+      ];
+    // Where nothing stands in the chain, frames just go on.
+    case "hash":
+      return [skbedit(gotoChain(REPORTS_CHAIN), minor, null)];
   }
 }
 
@@ -295,7 +307,7 @@ export function objectsOf(
 /** Reads from a filter what its object would say, without looking at what else it holds. */
 function candidateOf(filter: Filter, device: string): FilterObject | null {
   const { priority, handle, match } = filter;
-  const [first, second] = filter.actions;
+  const [first] = filter.actions;
   const minor = first?.kind === "skbedit" ? (minorOfHandle(first.priority ?? 0) ?? 0) : 0;
   const source = match.kind === "flower" ? match.source?.mac : undefined;
   const destination = match.kind === "flower" ? match.destination?.mac : undefined;
@@ -307,13 +319,8 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
         minor,
         queueId: first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0,
       };
-    case FILTER_PRIORITY.vnic: {
-      const actionIndex = first?.kind === "skbedit" ? first.index : 0;
-      const own = second?.kind === "skbedit" ? (minorOfHandle(second.priority ?? 0) ?? 0) : 0;
-      return source === undefined
-        ? null
-        : { kind: "vnic", device, mac: source, handle, minor: own, actionIndex };
-    }
+    case FILTER_PRIORITY.vnic:
+      return source === undefined ? null : vnicOf(filter, device, source);
     case FILTER_PRIORITY.reflection:
       return source === undefined ? null : { kind: "reflection", device, mac: source, handle };
     case FILTER_PRIORITY.redirect: {
@@ -345,6 +352,18 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
   }
 }
 
+function vnicOf({ handle, actions }: Filter, device: string, mac: Mac): VnicFilter {
+  const [first, second] = actions;
+  const minorAt = (action: Action | undefined) =>
+    action?.kind === "skbedit" ? (minorOfHandle(action.priority ?? 0) ?? 0) : 0;
+  const made = { kind: "vnic", device, mac, handle } as const;
+  if (first?.kind === "skbedit" && first.index !== 0)
+    return { ...made, minor: minorAt(second), steering: "queue", actionIndex: first.index };
+  if (second?.kind === "mirred-egress-redirect")
+    return { ...made, minor: minorAt(first), steering: "redirect", actionIndex: second.index };
+  return { ...made, minor: minorAt(first), steering: "hash", actionIndex: 0 };
+}
+
 /** Both of u32's nodes as we write them, or all of the priority is unknown. */
 function reportsOf(filters: readonly Filter[], device: string): ReportsFilter | UnknownFilter {
   const [first] = filters;
@@ -366,10 +385,13 @@ function reportsOf(filters: readonly Filter[], device: string): ReportsFilter | 
 
 /** A reference to a shared action is written by its index alone and read back with the action's content. */
 function sameFilter(expected: Filter | undefined, found: Filter): boolean {
-  const byReference = (action: Action): Action =>
-    action.kind === "skbedit" && action.index !== 0
+  const byReference = (action: Action): Action => {
+    if (action.kind === "mirred-egress-redirect" && action.index !== 0)
+      return { ...action, ifindex: 0, control: 0 };
+    return action.kind === "skbedit" && action.index !== 0
       ? { ...skbedit(0, null, null), index: action.index }
       : action;
+  };
   return isDeepStrictEqual(expected, { ...found, actions: found.actions.map(byReference) });
 }
 

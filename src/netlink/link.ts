@@ -1,6 +1,6 @@
 /** Network interfaces (struct ifinfomsg): what they are, and the few settings of bonds and ports that we make. */
 import { type Mac, macFromBytes } from "../model/mac.ts";
-import type { BondMode } from "../model/world.ts";
+import type { BondMode, HashPolicy } from "../model/world.ts";
 import { Attributes, viewOf } from "./attribute.ts";
 import { attributesOf, type Message, MessageBuilder, NLM_F_DUMP } from "./message.ts";
 
@@ -40,12 +40,16 @@ const IFLA_BOND_ACTIVE_SLAVE = 2;
 const IFLA_BOND_MIIMON = 3;
 const IFLA_BOND_UPDELAY = 4;
 const IFLA_BOND_PRIMARY = 11;
+const IFLA_BOND_XMIT_HASH_POLICY = 14;
 const IFLA_BOND_ALL_SLAVES_ACTIVE = 17;
+const IFLA_BOND_AD_INFO = 23;
+const IFLA_BOND_AD_INFO_AGGREGATOR = 1;
 
 const IFLA_BOND_SLAVE_STATE = 1;
 const IFLA_BOND_SLAVE_MII_STATUS = 2;
 const IFLA_BOND_SLAVE_PERM_HWADDR = 4;
 const IFLA_BOND_SLAVE_QUEUE_ID = 5;
+const IFLA_BOND_SLAVE_AD_AGGREGATOR_ID = 6;
 
 /** Leave statistics out of link dumps: they are half of it. */
 const RTEXT_FILTER_SKIP_STATS = 1 << 3;
@@ -73,6 +77,16 @@ const BOND_MODES: readonly BondMode[] = [
   "balance-alb",
 ];
 
+/** In the order of BOND_XMIT_POLICY_* (include/uapi/linux/if_bonding.h). */
+const HASH_POLICIES: readonly HashPolicy[] = [
+  "layer2",
+  "layer3+4",
+  "layer2+3",
+  "encap2+3",
+  "encap3+4",
+  "vlan+srcmac",
+];
+
 /** A bond's own options. */
 export interface BondInfo {
   readonly mode: BondMode;
@@ -83,6 +97,9 @@ export interface BondInfo {
   readonly miimonMs: number;
   readonly updelayMs: number;
   readonly allPortsActive: boolean;
+  readonly hashPolicy: HashPolicy;
+  /** LACP's aggregator that carries traffic; null in other modes. */
+  readonly activeAggregator: number | null;
 }
 
 /** What bonding says about one of its ports. */
@@ -92,6 +109,8 @@ export interface BondPortInfo {
   /** Bonding's own view of the link, past updelay and downdelay: 0 up, 1 going down, 2 down, 3 coming back. */
   readonly miiStatus: number;
   readonly queueId: number;
+  /** LACP's; null in other modes. */
+  readonly aggregator: number | null;
   readonly permanentAddress: Mac | null;
 }
 
@@ -202,6 +221,8 @@ function parseBond(data: Attributes | null): BondInfo | null {
     miimonMs: data.u32(IFLA_BOND_MIIMON) ?? 0,
     updelayMs: data.u32(IFLA_BOND_UPDELAY) ?? 0,
     allPortsActive: (data.u8(IFLA_BOND_ALL_SLAVES_ACTIVE) ?? 0) !== 0,
+    hashPolicy: HASH_POLICIES[data.u8(IFLA_BOND_XMIT_HASH_POLICY) ?? 0] ?? "layer2",
+    activeAggregator: data.nested(IFLA_BOND_AD_INFO)?.u16(IFLA_BOND_AD_INFO_AGGREGATOR) ?? null,
   };
 }
 
@@ -211,6 +232,7 @@ function parseBondPort(data: Attributes | null): BondPortInfo | null {
     active: data.u8(IFLA_BOND_SLAVE_STATE) === 0,
     miiStatus: data.u8(IFLA_BOND_SLAVE_MII_STATUS) ?? 2,
     queueId: data.u16(IFLA_BOND_SLAVE_QUEUE_ID) ?? 0,
+    aggregator: data.u16(IFLA_BOND_SLAVE_AD_AGGREGATOR_ID),
     permanentAddress: macOf(data.bytes(IFLA_BOND_SLAVE_PERM_HWADDR)),
   };
 }

@@ -132,6 +132,8 @@ function buildTeam(
             miimonMs: details.miimonMs,
             updelayMs: details.updelayMs,
             txQueues: bond.txQueues,
+            hashPolicy: details.hashPolicy,
+            portOrder: details.portOrder,
           },
     uplinks: names.map((name) => buildUplink(name, config, seen, byName.get(name), bond)),
     conflicts: seen.conflicts.filter(
@@ -195,6 +197,7 @@ function buildUplink(
     carrier: link?.carrier ?? false,
     bondUp: link?.port?.bondUp ?? false,
     inBond: link !== undefined && bond !== undefined && link.masterIfindex === bond.ifindex,
+    distributing: isDistributing(link, bond),
     healthy: true,
     drainedAtMs: seen.drains.get(name) ?? null,
     queueId: link?.port?.queueId ?? 0,
@@ -203,6 +206,13 @@ function buildUplink(
     returnedAtMs: memory?.returnedAtMs ?? null,
     holdDownMs: memory === undefined ? config.holdDownMs : holdDownOf(memory.flaps, config),
   };
+}
+
+/** bond_update_slave_arr: in 802.3ad only active ports of the active aggregator are sent by. */
+function isDistributing(link: LinkState | undefined, bond: LinkState | undefined): boolean {
+  if (bond?.bond?.mode !== "802.3ad") return true;
+  const port = link?.port ?? null;
+  return port?.active === true && port.aggregator === bond.bond.activeAggregator;
 }
 
 /**
@@ -241,17 +251,25 @@ function indexFilters(
   for (const object of kernel.values()) {
     if (object.kind !== "vnic") continue;
     const team = teams.find((candidate) => candidate.config.bond === object.device);
+    if (team === undefined) continue;
+    const key = `${team.config.name} ${object.mac}`;
+    const { minor, handle } = object;
     const action = parseActionIndex(object.actionIndex);
-    if (team === undefined || action === null) continue;
+    if (action === null) {
+      // Bonding chooses by its own hash: the filter names no port.
+      found.set(key, { minor, handle, home: null, via: null });
+      continue;
+    }
     const byQueue = (queueId: number) =>
       team.uplinks.find((uplink) => uplink.queueId === queueId && queueId > 0)?.name ?? null;
-    const shared = kernel.get(`uplink-action ${object.actionIndex.toString(16)}`);
-    found.set(`${team.config.name} ${object.mac}`, {
-      minor: object.minor,
-      handle: object.handle,
-      home: byQueue(action.home),
-      via: byQueue(shared?.kind === "uplink-action" ? shared.queueId : action.via),
-    });
+    const index = object.actionIndex.toString(16);
+    const pin = kernel.get(`uplink-action ${index}`);
+    const redirect = kernel.get(`port-action ${index}`);
+    const via =
+      object.steering === "redirect" && redirect?.kind === "port-action"
+        ? (team.uplinks.find(({ ifindex }) => ifindex === redirect.toIfindex)?.name ?? null)
+        : byQueue(pin?.kind === "uplink-action" ? pin.queueId : action.via);
+    found.set(key, { minor, handle, home: byQueue(action.home), via });
   }
   return found;
 }

@@ -3,6 +3,7 @@ import { formatRate } from "../model/units.ts";
 import type { TeamState, World } from "../model/world.ts";
 import { membersOf, reckon, settled } from "./reckoning.ts";
 import { isShort } from "./share.ts";
+import { wiringOf } from "./steering.ts";
 import { judgeUplinks } from "./usable.ts";
 
 /**
@@ -10,6 +11,10 @@ import { judgeUplinks } from "./usable.ts";
  * @returns a reason each for a person; empty where nothing breaks
  */
 export function judgeDrain(world: World, team: TeamState, uplink: string): readonly string[] {
+  if (wiringOf(team).steering === "hash")
+    return [
+      `bonding's hash sends by every port that is up: 'ip link set ${uplink} down' takes it out`,
+    ];
   const drained = {
     ...team,
     uplinks: team.uplinks.map((entry) =>

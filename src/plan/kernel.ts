@@ -12,6 +12,7 @@ import {
   WANTED,
 } from "./objects.ts";
 import type { Member } from "./roster.ts";
+import { sameWiring } from "./steering.ts";
 import type { TeamResult } from "./team.ts";
 
 /** Makes all objects of the managed teams. */
@@ -66,6 +67,7 @@ function sameFrame(old: TeamObjectsInput, now: TeamObjectsInput): boolean {
   return (
     old.team.bond?.name === now.team.bond?.name &&
     old.team.bond?.ifindex === now.team.bond?.ifindex &&
+    sameWiring(old.team, now.team) &&
     old.uplinks.length === now.uplinks.length &&
     now.uplinks.every((entry, place) => {
       const match = old.uplinks[place];

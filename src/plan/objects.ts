@@ -1,6 +1,5 @@
 /** The kernel objects that enforce a team's placement and grants. */
 import {
-  actionIndex,
   CONTROL_MINOR,
   CONTROL_PROTOCOLS,
   DEFAULT_MINOR,
@@ -13,6 +12,7 @@ import { ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";
 import { ceilingOf, controlRate, type Silence, type UplinkGrants } from "./grants.ts";
 import { hostLines, putHostFilters } from "./host.ts";
+import { putHomeActions, putPin, queueOf } from "./pin.ts";
 import type { Placement } from "./placement.ts";
 import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
 import type { Member, Roster } from "./roster.ts";
@@ -97,15 +97,9 @@ export function makeTeamObjects(
   put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR, queueId: restQueue });
   // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
-  put({ kind: "reports", device: bond.name, copyTo });
+  if (wiring.separate) put({ kind: "reports", device: bond.name, copyTo });
   putHostFilters(team, put);
-  for (const entry of uplinks) {
-    const home = queueOf(input, entry.uplink.name);
-    if (!entry.managed || home === 0) continue;
-    // With no fallback either, the driver decides: a frame whose port is down goes by its own policy.
-    const queueId = entry.usable || fallbackQueue === 0 ? home : fallbackQueue;
-    put({ kind: "uplink-action", index: actionIndex(bond.ifindex, home, home), queueId });
-  }
+  putHomeActions(put, input);
   for (const index of indexes) {
     const member = roster.members[index];
     const minor = input.minors[index] ?? 0;
@@ -136,10 +130,6 @@ export function listSpecial(input: TeamObjectsInput): number[] {
   return special;
 }
 
-function queueOf(input: TeamObjectsInput, uplink: string | null): number {
-  return uplink === null ? 0 : (input.queueIds.get(uplink) ?? 0);
-}
-
 function putUplink(
   put: (object: KernelObject) => void,
   input: TeamObjectsInput,
@@ -165,8 +155,10 @@ function putUplink(
     put({ kind: "control", device, protocol: name, minor: CONTROL_MINOR });
   }
   if (uplink.txQueues > 1) put({ kind: "queue-reset", device });
-  if (wiringOf(input.team).hasInactivePorts) put({ kind: "promiscuity", device, on: true });
-  put({ kind: "port-queue", device, queueId: queueOf(input, device) });
+  const wiring = wiringOf(input.team);
+  if (wiring.hasInactivePorts) put({ kind: "promiscuity", device, on: true });
+  if (wiring.steering !== "hash")
+    put({ kind: "port-queue", device, queueId: queueOf(input, device) });
 }
 
 function putClasses(
@@ -206,21 +198,11 @@ function putVnicFilters(
   const handle = input.handles[index];
   if (bond === null || handle === undefined) return;
   const { mac } = member.vnic;
-  const nameOf = (place: number | undefined) => input.uplinks[place ?? -1]?.uplink.name ?? null;
-  const carrier = nameOf(input.placement.vias[index]);
-  const home = queueOf(input, nameOf(input.placement.homes[index]));
-  const via = queueOf(input, carrier);
-  const atHome = input.uplinks[input.placement.homes[index] as number]?.usable === true;
-  // The home's own shared action already leads to the fallback: only who goes elsewhere needs one of its own.
-  const direct = via === home || via === 0 || (carrier === input.fallback && !atHome);
-  const action = actionIndex(bond.ifindex, home, direct ? home : via);
-  // A home without a queue id has no shared action of its own: mapping 0 leaves the choice to the bond.
-  if (!direct || home === 0)
-    put({ kind: "uplink-action", index: action, queueId: direct ? home : via });
+  const { steering, hasInactivePorts, separate } = wiringOf(input.team);
+  const pin = putPin(put, input, index);
   if ((wanted & WANTED.filter) !== 0)
-    put({ kind: "vnic", device: bond.name, mac, handle, minor, actionIndex: action });
-  if ((wanted & WANTED.reception) === 0) return;
-  const { hasInactivePorts } = wiringOf(input.team);
+    put({ kind: "vnic", device: bond.name, mac, handle, minor, steering, actionIndex: pin });
+  if ((wanted & WANTED.reception) === 0 || !separate) return;
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;
@@ -236,7 +218,7 @@ function putVnicFilters(
  * clsact's leaves no room for the filter.
  */
 export function isGuarded(team: TeamState, { managed, uplink }: Usability): boolean {
-  if (managed || !uplink.inBond) return false;
+  if (managed || !uplink.inBond || !wiringOf(team).separate) return false;
   return !team.conflicts.some(
     ({ device, found }) => device === uplink.name && found.startsWith("qdisc "),
   );

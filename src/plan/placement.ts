@@ -37,6 +37,7 @@ const REASONS = [
   "stays at home while the team is degraded",
   "no uplink is usable",
   "it moved twice within 3 minutes without need",
+  "bonding's own hash of its VLAN and MAC leads there",
 ] as const;
 const CRITERIA = 6;
 const FITS = 0;
@@ -48,6 +49,8 @@ const ONLY = 7;
 export const STAYS = 8;
 const NONE = 9;
 const HELD = 10;
+/** See followHash. */
+export const HASHED = 11;
 const DISPLACED = 16;
 
 /** The reason of one that another uplink carries than its home. */

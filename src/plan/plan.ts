@@ -125,6 +125,9 @@ function caseOf(
         const place = presence.senders[index] as number;
         if (place >= 0) return columns[place]?.[minor] ?? -1;
         const kernel = members[index]?.vnic.kernel;
+        // Where bonding's hash chooses, the filter names no port; the class is the same on each.
+        if (kernel?.via === null && kernel.home === null)
+          return columns.find((column) => column?.[minor] !== undefined)?.[minor] ?? -1;
         return standing().prios.get(kernel?.via ?? kernel?.home ?? "")?.[minor] ?? -1;
       },
       get others() {

@@ -5,11 +5,13 @@
 import type { Mac } from "../model/mac.ts";
 import type { TeamState, World } from "../model/world.ts";
 import { fitResidents } from "./grants.ts";
+import { followHash } from "./hash.ts";
 import { hostReservation } from "./host.ts";
 import { loadUplinks } from "./load.ts";
 import { placeMembers } from "./placement.ts";
 import { listMembers, type Member, readRoster } from "./roster.ts";
 import { sum } from "./share.ts";
+import { wiringOf } from "./steering.ts";
 import { activePortOf } from "./team.ts";
 import { judgeUplinks } from "./usable.ts";
 
@@ -39,7 +41,10 @@ export function reckon(world: World, team: TeamState, members: readonly Member[]
   const activePort = activePortOf(team, uplinks);
   const roster = readRoster(team.config, team.uplinks, members);
   const context = { uplinks, activePort, hostBitsPerSecond, nowMs: world.nowMs };
-  const placement = placeMembers(roster, roster.presence, context);
+  const placement =
+    wiringOf(team).steering === "hash"
+      ? followHash(team, uplinks, roster)
+      : placeMembers(roster, roster.presence, context);
   const load = loadUplinks(team.config, uplinks, roster, placement);
   const rates = new Map<Mac, number>();
   const usable = load.uplinks.filter((uplink) => uplink.entry.usable);

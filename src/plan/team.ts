@@ -6,6 +6,7 @@ import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
 import { expectHost, expectRates } from "./expect.ts";
 import { grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
+import { followHash } from "./hash.ts";
 import { hostReservation } from "./host.ts";
 import { assignHandles, assignMinors, assignQueueIds, type Numbering } from "./identity.ts";
 import { type Load, loadUplinks } from "./load.ts";
@@ -15,7 +16,7 @@ import { type Placement, placeMembers } from "./placement.ts";
 import { type Movers, rebalance } from "./rebalance.ts";
 import type { Presence, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
-import { refuse } from "./steering.ts";
+import { refuse, wiringOf } from "./steering.ts";
 import { judgeUplinks, type Usability } from "./usable.ts";
 import { describeVnics } from "./vnic-plan.ts";
 
@@ -88,11 +89,16 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     hostBitsPerSecond: hostReservation(team.config),
     nowMs: world.nowMs,
   };
-  const quick = asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
-  const placed = quick?.placement ?? placeMembers(roster, presence, context);
+  const hashed = wiringOf(team).steering === "hash";
+  const quick =
+    hashed || asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
+  const placed =
+    quick?.placement ??
+    (hashed ? followHash(team, uplinks, roster) : placeMembers(roster, presence, context));
   const { placement, balance, wakeAtMs } = rebalance({
-    ...{ world, team, uplinks, roster, placement: placed, activePort },
-    ...{ movers: asked.movers, carriesOut: asked.carriesOut },
+    // Where bonding chooses, there is nothing to move.
+    ...{ world, team: hashed ? withoutRebalancing(team) : team, uplinks, roster },
+    ...{ placement: placed, activePort, movers: asked.movers, carriesOut: asked.carriesOut },
   });
   const load = quick?.load ?? loadUplinks(team.config, uplinks, roster, placement);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
@@ -164,6 +170,11 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     },
   };
   return result;
+}
+
+function withoutRebalancing(team: TeamState): TeamState {
+  const { config } = team;
+  return { ...team, config: { ...config, rebalance: { ...config.rebalance, mode: "off" } } };
 }
 
 /** The least of some times; null for none. Not by spreading: there may be as many as vNICs. */

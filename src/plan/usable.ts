@@ -1,6 +1,7 @@
 /** Which uplinks of a team may carry vNICs now, and why not. */
 import { quantizeRate } from "../model/units.ts";
 import type { TeamState, UplinkState } from "../model/world.ts";
+import { wiringOf } from "./steering.ts";
 
 export interface Usability {
   readonly uplink: UplinkState;
@@ -40,7 +41,7 @@ export function judgeUplinks(team: TeamState, nowMs: number): readonly Usability
 }
 
 function hasLink({ managed, uplink }: Usability): boolean {
-  return managed && uplink.adminUp && uplink.carrier;
+  return managed && uplink.adminUp && uplink.carrier && uplink.distributing;
 }
 
 function judgeUplink(team: TeamState, uplink: UplinkState, nowMs: number): Usability {
@@ -63,7 +64,7 @@ function judgeUplink(team: TeamState, uplink: UplinkState, nowMs: number): Usabi
     uplink,
     managed: true,
     capacityBitsPerSecond: quantizeRate(Math.round(speed * (1 - team.config.headroom))),
-    ...judgeLink(uplink, nowMs),
+    ...(wiringOf(team).steering === "hash" ? judgeHashed(uplink) : judgeLink(uplink, nowMs)),
   };
 }
 
@@ -95,6 +96,7 @@ function judgeLink(uplink: UplinkState, nowMs: number): Link {
   });
   if (!uplink.adminUp) return dead("administratively down");
   if (!uplink.carrier) return dead("no carrier");
+  if (!uplink.distributing) return dead("LACP has not agreed on it: bonding doesn't send by it");
   if (!uplink.healthy) return dead("link up, but its path is dead");
   if (drained) return dead("its link is up");
   const heldUntilMs = uplink.returnedAtMs === null ? null : uplink.returnedAtMs + uplink.holdDownMs;
@@ -108,4 +110,15 @@ function judgeLink(uplink: UplinkState, nowMs: number): Link {
   }
   if (!uplink.bondUp) return { ...dead("carrier is back, the bond's updelay runs"), ready: true };
   return { usable: true, ready: true, lost: false, reason: "usable", heldUntilMs: null };
+}
+
+/** What bonding's hash counts is used whatever we think of it: neither a hold-down nor a drain keeps frames off it. */
+function judgeHashed(uplink: UplinkState): Link {
+  const { adminUp, carrier, bondUp, distributing, drainedAtMs } = uplink;
+  if (adminUp && carrier && bondUp && distributing) {
+    const reason =
+      drainedAtMs === null ? "usable" : "drained, but bonding's hash sends by it all the same";
+    return { usable: true, ready: true, lost: false, reason, heldUntilMs: null };
+  }
+  return { ...judgeLink({ ...uplink, returnedAtMs: null }, 0), ready: false };
 }

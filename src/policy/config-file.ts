@@ -55,6 +55,12 @@ const team = strictMap({
     .union([z.literal("keep"), duration("The bond's updelay.")])
     .optional()
     .describe("'keep' leaves the bond's updelay alone, a duration sets it until release."),
+  steering: z
+    .enum(["hash", "redirect"])
+    .optional()
+    .describe(
+      "balance-xor and 802.3ad: 'hash', the default, foresees bonding's own choice; 'redirect' places vNICs, and needs the daemon at a loss.",
+    ),
   loadWindow: duration("Window of the load averages, 500ms to 1h.").optional(),
   rebalance: z
     .union([rebalanceMode, rebalance])

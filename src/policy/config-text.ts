@@ -50,6 +50,7 @@ function writeTeam(team: TeamConfig): object {
     holdDown: writeDuration(team.holdDownMs),
     holdDownMax: writeDuration(team.holdDownMaxMs),
     bondUpdelay: team.bondUpdelayMs === null ? "keep" : writeDuration(team.bondUpdelayMs),
+    ...(team.steering === null ? {} : { steering: team.steering }),
     loadWindow: writeDuration(team.loadWindowMs),
     rebalance: {
       mode: team.rebalance.mode,

@@ -164,6 +164,7 @@ function buildTeam(file: TeamFile): TeamConfig {
       file.bondUpdelay === undefined || file.bondUpdelay === "keep"
         ? TEAM_DEFAULTS.bondUpdelayMs
         : file.bondUpdelay,
+    steering: file.steering ?? null,
     loadWindowMs: file.loadWindow ?? TEAM_DEFAULTS.loadWindowMs,
     rebalance: buildRebalance(file.rebalance),
   };

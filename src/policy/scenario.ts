@@ -65,6 +65,7 @@ const scenarioSchema = strictMap({
   team: strictMap({
     bond: name.optional(),
     mode: z.enum(MODES).optional(),
+    steering: z.enum(["redirect", "hash"]).optional(),
     active: name.optional(),
     headroom: unit(parsePercent, { description: "Left unused.", examples: ["5%"] }).optional(),
     uplinks: z.array(uplink).min(1, { error: "needs at least one uplink" }),
@@ -215,6 +216,8 @@ class Checker {
         holdDownMs: 0,
         holdDownMaxMs: 0,
         bondUpdelayMs: null,
+        // As scenarios of these modes have always been: vNICs are placed.
+        steering: team.steering ?? "redirect",
         loadWindowMs: 1,
         rebalance: { mode: "off", threshold: 1, coolDownMs: 0 },
       },
@@ -227,6 +230,8 @@ class Checker {
         miimonMs: 100,
         updelayMs: 0,
         txQueues: 16,
+        hashPolicy: "vlan+srcmac",
+        portOrder: uplinks.map((entry) => entry.name),
       },
       uplinks: uplinks.map((entry, index) => ({
         name: entry.name,
@@ -237,6 +242,7 @@ class Checker {
         carrier: entry.carrier !== false,
         bondUp: entry.carrier !== false,
         inBond: true,
+        distributing: true,
         healthy: true,
         drainedAtMs: null,
         holdDownMs: 0,

@@ -48,6 +48,19 @@ const SABOTAGES = {
         (action) => `actions change action skbedit queue_mapping 0 index ${action}`,
       ),
     ),
+  /** Where vNICs are redirected to their ports: all by the last one then. */
+  "redirects astray": () => {
+    const [port = ""] = uplinkNames().slice(-1);
+    const indexes = run("tc", "actions", "show", "action", "mirred").matchAll(
+      /Egress Redirect[\s\S]*?index (\d+)/g,
+    );
+    const lines = [...indexes].map(
+      ([, index]) =>
+        `actions replace action mirred egress redirect dev ${port} index ${index} skip_hw`,
+    );
+    if (lines.length === 0) throw new LabFault("there is no redirect");
+    tc(lines);
+  },
   "home classes gone": () =>
     tc(readPins().map(({ home, classId }) => `class del dev ${home} classid ${classId}`)),
   "standby classes gone": () =>

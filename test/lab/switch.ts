@@ -84,6 +84,11 @@ export function bundle(mode: "802.3ad" | "balance-xor"): void {
   );
 }
 
+/** Takes a cable's port out of the group: its carrier stays, and LACP falls silent on it. */
+export function unbundle(cable: number): void {
+  ip([`link set p${cable} nomaster`, `link set p${cable} up`], switchNamespace);
+}
+
 /**
  * Makes a port swallow every frame, both ways, while its carrier stays: a switch port in STP's listening
  * state, or a transceiver gone bad. Done before the bridge sees the frame, so it outlasts a pulled cable.

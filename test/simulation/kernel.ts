@@ -189,6 +189,7 @@ export class KernelModel {
         if (!this.#hasClass(object.device, object.minor)) return ENOENT;
         break;
       case "uplink-action":
+      case "port-action":
         break;
       case "unknown-filter":
         return EINVAL;

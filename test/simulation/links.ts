@@ -132,6 +132,9 @@ export class Links {
           primaryIfindex: null,
           miimonMs: MIIMON_MS,
           updelayMs: this.updelayMs,
+          hashPolicy: "layer2",
+          activeAggregator: null,
+          portOrder: this.ports.filter((port) => port.inBond).map((port) => port.name),
         },
       },
       { ...PLAIN, name: BRIDGE, ifindex: BRIDGE_IFINDEX, kind: "bridge" },
@@ -152,7 +155,9 @@ export class Links {
       txQueues: port.txQueues,
       // Drivers know no speed without a carrier.
       speedBitsPerSecond: port.inBond && this.hasCarrier(port) ? port.speedBitsPerSecond : null,
-      port: port.inBond ? { bondUp: port.bondUp, queueId: port.queueId } : null,
+      port: port.inBond
+        ? { bondUp: port.bondUp, queueId: port.queueId, active: true, aggregator: null }
+        : null,
     };
   }
 }

@@ -37,6 +37,7 @@ const CLASS: HtbClass = {
 };
 const VNIC = {
   kind: "vnic",
+  steering: "queue",
   device: "bond0",
   mac: "52:54:00:00:00:01" as Mac,
   handle: 1,

@@ -10,6 +10,7 @@ const nameOf = (ifindex: number) => (ifindex === 6 ? "bond0" : undefined);
 
 const VNIC: KernelObject = {
   kind: "vnic",
+  steering: "queue",
   device: "bond0",
   mac: MAC,
   handle: 3,

@@ -105,10 +105,16 @@ describe("doctor", () => {
     ],
     ["no bond", () => remove(`${NET}/bond0`), /has no bond/, /active-backup bond/],
     [
-      "LACP",
+      "a mode that isn't shaped",
+      () => write(`${NET}/bond0/bonding/mode`, "balance-alb 6\n"),
+      /mode balance-alb/,
+      /uplinkd shapes active-backup, balance-rr, balance-xor, 802.3ad;/,
+    ],
+    [
+      "LACP that nothing names",
       () => write(`${NET}/bond0/bonding/mode`, "802.3ad 4\n"),
-      /mode 802\.3ad/,
-      /uplinkd shapes active-backup, balance-rr;/,
+      /mode 802\.3ad, which is taken only where it is named/,
+      /teams: \[\{bond: bond0\}\]/,
     ],
     ["no miimon", () => write(`${NET}/bond0/bonding/miimon`, "0\n"), /no miimon/, /miimon 100/],
     [

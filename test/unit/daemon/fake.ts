@@ -141,7 +141,7 @@ function hostLinks(): LinkState[] {
     txQueues: 1,
     speedBitsPerSecond: 10e9,
     bond: null,
-    port: { bondUp: true, queueId: ifindex - 1 },
+    port: { bondUp: true, queueId: ifindex - 1, active: true, aggregator: null },
   });
   const bond: LinkState = {
     ...nic("bond0", 9),
@@ -155,6 +155,9 @@ function hostLinks(): LinkState[] {
       primaryIfindex: null,
       miimonMs: 100,
       updelayMs: 0,
+      hashPolicy: "layer2",
+      activeAggregator: null,
+      portOrder: ["eno1", "eno2"],
     },
   };
   const bridge: LinkState = {

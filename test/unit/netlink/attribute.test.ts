@@ -1,7 +1,7 @@
 // Messages whose attributes nest to any depth and lie about their lengths, given to each decoder.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseActions, parseUplinkActions } from "../../../src/netlink/action.ts";
+import { parseActions, parseSharedActions } from "../../../src/netlink/action.ts";
 import { Attributes, viewOf } from "../../../src/netlink/attribute.ts";
 import { parseClass } from "../../../src/netlink/class.ts";
 import { parseAnswer } from "../../../src/netlink/error.ts";
@@ -69,7 +69,7 @@ describe("attributes that lie", () => {
           survives(() => parseLink(message));
           survives(() => parseQdisc(message));
           survives(() => parseClass(message));
-          survives(() => parseUplinkActions(message));
+          survives(() => parseSharedActions(message));
           survives(() => parseAnswer(message));
           survives(() => {
             const filter = parseFilter(message);

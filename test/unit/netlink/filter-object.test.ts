@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { MAX_HOST_MATCHES, type UnknownFilter } from "../../../src/model/kernel.ts";
 import type { Mac } from "../../../src/model/mac.ts";
 import { formatPrefix, type Prefix, parsePrefix } from "../../../src/model/prefix.ts";
-import { parseUplinkActions } from "../../../src/netlink/action.ts";
+import { parseSharedActions } from "../../../src/netlink/action.ts";
 import { parseClass } from "../../../src/netlink/class.ts";
 import { type Filter, parseFilter, setFilterMessage } from "../../../src/netlink/filter.ts";
 import {
@@ -26,6 +26,7 @@ const ACTION = 0x70000011;
 const CATCH_ALL = { kind: "catch-all", device: "bond0", minor: 0xfff0, queueId: 0 } as const;
 const VNIC = {
   kind: "vnic",
+  steering: "queue",
   device: "bond0",
   mac: MAC,
   handle: 1,
@@ -161,7 +162,7 @@ describe("decoders", () => {
               "x",
             ),
           );
-          survives(() => parseUplinkActions(message));
+          survives(() => parseSharedActions(message));
         }
         survives(() => [...parseMessages(bytes)]);
       }),
@@ -218,6 +219,7 @@ const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
   fc.record(
     {
       kind: fc.constant("vnic"),
+      steering: fc.constantFrom("queue", "redirect"),
       device,
       mac,
       handle,

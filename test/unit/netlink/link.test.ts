@@ -34,6 +34,7 @@ describe("links", () => {
         active: false,
         miiStatus: 0,
         queueId: 1,
+        aggregator: null,
         permanentAddress: "52:55:00:00:00:00",
       },
     });
@@ -45,6 +46,8 @@ describe("links", () => {
       miimonMs: 100,
       updelayMs: 1000,
       allPortsActive: false,
+      hashPolicy: "layer2",
+      activeAggregator: null,
     });
     assert.equal(bond0?.kind, "bond");
     assert.equal(bond0?.txQueues, 16);

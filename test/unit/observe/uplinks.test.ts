@@ -24,7 +24,7 @@ const link = (carrier: boolean, carrierDowns = 0): LinkState => ({
   txQueues: 1,
   speedBitsPerSecond: 1e9,
   bond: null,
-  port: { bondUp: carrier, queueId: 1 },
+  port: { bondUp: carrier, queueId: 1, active: true, aggregator: null },
 });
 
 /** Plays a sequence of carrier states at times in seconds, the first of which is the daemon's first look. */

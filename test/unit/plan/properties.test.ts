@@ -400,7 +400,8 @@ function assertWhole(kernel: KernelMap, devices = devicesOf(kernel)): void {
   for (const object of kernel.values()) {
     if (object.kind !== "vnic" && object.kind !== "catch-all") continue;
     if (object.kind === "vnic") {
-      const action = `uplink-action ${object.actionIndex.toString(16)}`;
+      const kind = object.steering === "redirect" ? "port-action" : "uplink-action";
+      const action = `${kind} ${object.actionIndex.toString(16)}`;
       assert.ok(kernel.has(action), `no ${action}`);
     }
     for (const device of devices) {

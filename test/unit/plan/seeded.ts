@@ -55,6 +55,7 @@ export function seededWorld(seed: number): World {
     const stray = teams[0]?.config.bond ?? "";
     const object = {
       kind: "vnic",
+      steering: "queue",
       device: stray,
       mac: "52:54:00:ff:00:01" as Mac,
       handle: 77,
@@ -104,6 +105,7 @@ function teamOf(dice: Dice, index: number): TeamState {
     bondUpdelayMs: pick(dice, [null, 30_050]),
     loadWindowMs: 10_000,
     rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
+    steering: null,
   };
   const active = dice() < 0.9 ? (uplinks[Math.floor(dice() * count)]?.name ?? null) : null;
   return {
@@ -117,6 +119,8 @@ function teamOf(dice: Dice, index: number): TeamState {
       miimonMs: dice() < 0.97 ? 100 : 0,
       updelayMs: 0,
       txQueues: 16,
+      hashPolicy: "layer2",
+      portOrder: uplinks.map(({ name }) => name),
     },
     uplinks,
     conflicts:
@@ -153,6 +157,7 @@ function uplinkOf(dice: Dice, team: number, at: number, healthy: boolean): Uplin
     carrier: !lost,
     bondUp: !lost,
     inBond: dice() >= 0.03,
+    distributing: true,
     healthy: fate < 0.2 || fate >= 0.24,
     drainedAtMs: fate >= 0.24 && fate < 0.3 ? NOW - 20_000 : null,
     queueId: dice() < 0.8 ? at + 1 : 0,

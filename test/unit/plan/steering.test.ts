@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { diffKernel } from "../../../src/diff/diff.ts";
+import type { Mac } from "../../../src/model/mac.ts";
 import type { BondMode } from "../../../src/model/world.ts";
+import { hashOf } from "../../../src/plan/hash.ts";
 import { planLosses } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { buildWorld, GBIT, type WorldSpec } from "../world.ts";
@@ -73,5 +76,77 @@ describe("a balance-rr bond", () => {
       loss?.plan.vnics.map(({ via }) => via),
       ["eno2", "eno2"],
     );
+  });
+});
+
+describe("an 802.3ad bond", () => {
+  const LACP: WorldSpec = {
+    ...TWO,
+    uplinks: [{ name: "eno1" }, { name: "eno2" }, { name: "eno3" }],
+    bond: { mode: "802.3ad" },
+  };
+  const redirecting: WorldSpec = { ...LACP, config: { steering: "redirect" } };
+
+  it("needs a hash by VLAN and MAC, or to be steered: else it is refused with both ways out", () => {
+    const bond = { mode: "802.3ad", hashPolicy: "layer3+4" } as const;
+    assert.match(
+      refusalOf({ bond }) ?? "",
+      /xmit_hash_policy vlan\+srcmac', or steering: redirect/,
+    );
+    assert.equal(refusalOf({ bond, config: { steering: "redirect" } }), null);
+    assert.match(refusalOf({ config: { steering: "redirect" } }) ?? "", /leave it out/);
+  });
+
+  it("by default foresees the port that bonding's hash chooses, and touches no port's queue id", () => {
+    const world = buildWorld({
+      ...LACP,
+      bond: { mode: "802.3ad", portOrder: ["eno3", "eno1", "eno2"] },
+    });
+    const plan = planWorld(world);
+    // 52:54:00:00:00:00 and 52:54:00:00:01:00: 0x525400 ^ 0x000000 and 0x525400 ^ 0x000100, modulo 3.
+    assert.deepEqual(
+      plan.vnics.map(({ mac, via }) => [mac, via]),
+      plan.vnics.map(({ mac }) => [
+        mac,
+        ["eno3", "eno1", "eno2"][hashOf({ mac, vlanIds: [0] }) % 3],
+      ]),
+    );
+    assert.match(plan.vnics[0]?.reasons.join() ?? "", /bonding's own hash/);
+    const kinds = new Set([...plan.kernel.values()].map(({ kind }) => kind));
+    for (const kind of ["port-queue", "uplink-action", "port-action", "reflection", "promiscuity"])
+      assert.ok(!kinds.has(kind as "vnic"), kind);
+  });
+
+  it("foresees the hash as the driver computes it", () => {
+    const of = (mac: string, vlanId: number) => hashOf({ mac: mac as Mac, vlanIds: [vlanId] });
+    assert.equal(of("52:54:00:12:34:56", 0), 0x525400 ^ 0x123456);
+    assert.equal(of("52:54:00:12:34:56", 100), 0x525400 ^ 0x123456 ^ 100);
+    assert.equal(of("fe:ff:ff:00:00:01", 4094), 0xfeffff ^ 0x000001 ^ 4094);
+  });
+
+  it("by redirect places vNICs, and at a loss retargets the lost home's shared action", () => {
+    const world = buildWorld({ ...redirecting, uplinks: TWO.uplinks });
+    const plan = planWorld(world);
+    assert.deepEqual(
+      plan.vnics.map(({ home }) => home),
+      ["eno1", "eno2"],
+    );
+    const [loss] = planLosses(world, plan).losses;
+    assert.ok(loss !== undefined);
+    const changed = diffKernel(plan.kernel, loss.plan.kernel).flatMap(({ op, object }) =>
+      object.kind === "port-action" ? [[op, object.toIfindex]] : [],
+    );
+    // eno1's vNICs go by eno2, whose interface index is 3.
+    assert.deepEqual(changed, [["change", 3]]);
+  });
+
+  it("by redirect leads nobody to a port outside the active aggregator", () => {
+    const uplinks = [{ name: "eno1", distributing: false }, { name: "eno2" }];
+    const plan = planWorld(buildWorld({ ...redirecting, uplinks }));
+    assert.deepEqual(
+      plan.vnics.map(({ via }) => via),
+      ["eno2", "eno2"],
+    );
+    assert.match(plan.teams[0]?.reasons.join() ?? "", /eno1: LACP has not agreed/);
   });
 });

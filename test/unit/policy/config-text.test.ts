@@ -71,6 +71,7 @@ const team = fc
       threshold: fc.integer({ min: 10, max: 500 }).map((permille) => permille / 1000),
       coolDownMs: ms,
     }),
+    steering: fc.constantFrom(null, "hash", "redirect"),
   })
   .map((one) => ({ ...one, holdDownMaxMs: Math.max(one.holdDownMs, one.holdDownMaxMs) }));
 

@@ -375,7 +375,15 @@ function leaf(
 }
 
 function vnic(mac: Mac, handle: number, minor: number, index: number): KernelObject {
-  return { kind: "vnic", device: "bond0", mac, handle, minor, actionIndex: index };
+  return {
+    kind: "vnic",
+    steering: "queue",
+    device: "bond0",
+    mac,
+    handle,
+    minor,
+    actionIndex: index,
+  };
 }
 
 function classNames(objects: readonly KernelObject[], device: string): readonly string[] {

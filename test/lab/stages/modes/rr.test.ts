@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import { resetToBare } from "../../bare.ts";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
-import { attribute, buildHost, host, isPromiscuous, readNetworkState } from "../../host.ts";
+import { attribute, host, isPromiscuous, readNetworkState } from "../../host.ts";
 import { Conversation, measurePulls, median } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin } from "../../standin.ts";
-import { bundle, outside } from "../../switch.ts";
+import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
 import {
   allAtHome,
@@ -16,6 +15,7 @@ import {
   leavesBy,
   modesConfig,
   type Wired,
+  wire,
 } from "./wired.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
@@ -28,11 +28,7 @@ describe("a balance-rr bond", () => {
   let second: Guest;
   let guests: readonly Guest[];
 
-  beforeEach(async () => {
-    await resetToBare();
-    bundle("balance-xor");
-    await buildHost(RR.host);
-  });
+  beforeEach(() => wire(RR));
   afterEach(() => daemon.kill());
 
   async function install(): Promise<void> {

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
+import { resetToBare } from "../../bare.ts";
 import type { Daemon } from "../../daemon.ts";
 import { type Guest, labConfig, whereIs } from "../../guests.ts";
-import { type HostShape, hostAddress, readClassCounts, uplinkNames } from "../../host.ts";
+import {
+  buildHost,
+  type HostShape,
+  hostAddress,
+  readClassCounts,
+  uplinkNames,
+} from "../../host.ts";
 import { ping } from "../../standin.ts";
-import { outside } from "../../switch.ts";
+import { bundle, outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
 
 /** A way to wire a host: the bond, what the switch makes of its ports, and what uplinkd.yaml says of it. */
@@ -38,6 +45,13 @@ export function leavesBy(namespace: string, classId: string): string {
     (name, index) => !used.includes(name) && (counts[index] ?? 0) >= PINGS / 4,
   );
   return used.length === 1 && others.length === 0 ? (used[0] ?? "") : "";
+}
+
+/** A host, its switch and its bond, before any uplinkd. */
+export async function wire({ host: shape, bundle: group }: Wired): Promise<void> {
+  await resetToBare();
+  if (group !== null) bundle(group);
+  await buildHost(shape);
 }
 
 /** The uplink of the host's own frames. */
