@@ -135,6 +135,7 @@ function domainOf(index: number, uplinks: number): DomainState {
         team: "bond0",
         unshapedReason: null,
         tap: `vnet${index}`,
+        isMacvtap: false,
         policy: mergePolicy(FALLBACK_POLICY, { ...wish, placement }),
         kernel: null,
         demandBitsPerSecond: demand,

@@ -106,6 +106,8 @@ export interface VnicState {
   readonly team: string | null;
   readonly unshapedReason: string | null;
   readonly tap: string | null;
+  /** Its tap is a macvtap: in mode vepa the switch sends its frames back on purpose. */
+  readonly isMacvtap: boolean;
   readonly policy: NetworkPolicy;
   /** What the kernel's filter for this MAC says; null where there is none. */
   readonly kernel: {

@@ -35,6 +35,8 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 
+const IFLA_VLAN_ID = 1;
+
 const IFLA_BOND_MODE = 1;
 const IFLA_BOND_ACTIVE_SLAVE = 2;
 const IFLA_BOND_MIIMON = 3;
@@ -128,6 +130,8 @@ export interface Link {
   readonly lowerIfindex: number;
   /** `bond`, `bridge`, `tun`; "" for hardware. */
   readonly kind: string;
+  /** A VLAN interface's id and the link below it. */
+  readonly vlan: { readonly id: number; readonly lowerIfindex: number } | null;
   /** Set by an administrator; the counts that bonds and bridges hold don't show here (dev_get_flags). */
   readonly promiscuous: boolean;
   readonly txQueues: number;
@@ -201,6 +205,7 @@ export function parseLink(message: Message): Link | null {
     masterIfindex: attributes.u32(IFLA_MASTER) ?? 0,
     lowerIfindex: attributes.has(IFLA_LINK_NETNSID) ? 0 : (attributes.u32(IFLA_LINK) ?? 0),
     kind,
+    vlan: kind === "vlan" ? parseVlan(attributes, info?.nested(IFLA_INFO_DATA) ?? null) : null,
     promiscuous: (flags & IFF_PROMISC) !== 0,
     txQueues: attributes.u32(IFLA_NUM_TX_QUEUES) ?? 1,
     carrierUpCount: attributes.u32(IFLA_CARRIER_UP_COUNT) ?? 0,
@@ -209,6 +214,12 @@ export function parseLink(message: Message): Link | null {
     bondPort:
       portKind === "bond" ? parseBondPort(info?.nested(IFLA_INFO_SLAVE_DATA) ?? null) : null,
   };
+}
+
+function parseVlan(attributes: Attributes, data: Attributes | null): Link["vlan"] {
+  const id = data?.u16(IFLA_VLAN_ID) ?? null;
+  const lowerIfindex = attributes.u32(IFLA_LINK);
+  return id === null || lowerIfindex === null ? null : { id, lowerIfindex };
 }
 
 function parseBond(data: Attributes | null): BondInfo | null {

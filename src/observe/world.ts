@@ -1,12 +1,6 @@
 /** Puts what was observed together into the planner's world. Pure. */
 import type { Config, TeamConfig } from "../model/config.ts";
-import type {
-  Attachment,
-  DomainDefinition,
-  DomainPhase,
-  Problem,
-  VnicDefinition,
-} from "../model/domain.ts";
+import type { DomainDefinition, DomainPhase, Problem, VnicDefinition } from "../model/domain.ts";
 import type { HostClassName, HostShare } from "../model/host-traffic.ts";
 import {
   type ClassCounters,
@@ -30,6 +24,7 @@ import type {
   VnicState,
   World,
 } from "../model/world.ts";
+import { attachmentResolver } from "./attachment.ts";
 import type { BalanceMemory } from "./balance.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
 import { findHost } from "./host.ts";
@@ -77,6 +72,7 @@ export function buildWorld(seen: Observation): World {
   const filters = indexFilters(seen.kernel, teams);
   const backlogs = indexBacklogs(seen, teams);
   const claimed = new Set<Mac>();
+  const resolve = attachmentResolver(teams, byName, byIndex);
   return {
     nowMs: seen.nowMs,
     config: seen.config,
@@ -96,7 +92,7 @@ export function buildWorld(seen: Observation): World {
         migration: known.migration,
         refusals: known.refusals,
         vnics: definition.vnics.map((vnic) =>
-          buildVnic(vnic, known, seen, { teams, byName, byIndex, filters, backlogs, claimed }),
+          buildVnic(vnic, known, seen, { resolve, filters, backlogs, claimed }),
         ),
       };
     }),
@@ -279,16 +275,14 @@ function buildVnic(
   known: KnownDomain,
   seen: Observation,
   index: {
-    readonly teams: readonly TeamState[];
-    readonly byName: ReadonlyMap<string, LinkState>;
-    readonly byIndex: ReadonlyMap<number, LinkState>;
+    readonly resolve: ReturnType<typeof attachmentResolver>;
     readonly filters: ReadonlyMap<string, VnicState["kernel"]>;
     readonly backlogs: ReadonlyMap<string, number>;
     readonly claimed: Set<Mac>;
   },
 ): VnicState {
   const policy = known.policies.get(vnic.mac);
-  const { team, why } = resolveTeam(vnic.attachment, index);
+  const { team, vlanId, why } = index.resolve(vnic.attachment);
   const duplicate = index.claimed.has(vnic.mac);
   index.claimed.add(vnic.mac);
   const name = duplicate || policy === undefined ? null : (team?.config.name ?? null);
@@ -297,7 +291,8 @@ function buildVnic(
     kernel === null || name === null ? null : seen.loads.loads.get(loadKey(name, kernel.minor));
   return {
     mac: vnic.mac,
-    vlanIds: vnic.vlanIds,
+    // What it sends untagged gets the tag of the interface below; its own tags go inside of that.
+    vlanIds: vlanId === 0 ? vnic.vlanIds : [vlanId],
     recentMoves: seen.moves.get(vnic.mac) ?? [],
     team: name,
     unshapedReason: duplicate
@@ -306,6 +301,7 @@ function buildVnic(
         ? why
         : null,
     tap: vnic.tap,
+    isMacvtap: vnic.attachment.kind === "direct",
     policy: policy as NetworkPolicy,
     kernel,
     demandBitsPerSecond: load?.demandBitsPerSecond ?? null,
@@ -314,43 +310,4 @@ function buildVnic(
     latchedDemandBitsPerSecond:
       known.pausedByUs?.demandBitsPerSecond[vnic.mac] ?? seen.latched.get(vnic.mac) ?? null,
   };
-}
-
-/** The team whose bond is a port of the bridge that the vNIC is on. */
-function resolveTeam(
-  attachment: Attachment,
-  index: {
-    readonly teams: readonly TeamState[];
-    readonly byName: ReadonlyMap<string, LinkState>;
-    readonly byIndex: ReadonlyMap<number, LinkState>;
-  },
-): { team: TeamState | null; why: string } {
-  const bridge =
-    attachment.kind === "bridge" || attachment.kind === "network" ? attachment.bridge : null;
-  if (bridge === null) {
-    return {
-      team: null,
-      why: `attachment of kind ${describeAttachment(attachment)} can't be shaped here`,
-    };
-  }
-  const link = index.byName.get(bridge);
-  if (link === undefined) return { team: null, why: `there is no bridge ${bridge}` };
-  const team = index.teams.find((candidate) => {
-    const bond = index.byName.get(candidate.config.bond);
-    return bond !== undefined && bond.masterIfindex === link.ifindex;
-  });
-  return { team: team ?? null, why: `bridge ${bridge} has no team's bond as a port` };
-}
-
-function describeAttachment(attachment: Attachment): string {
-  switch (attachment.kind) {
-    case "direct":
-      return `macvtap on ${attachment.device}`;
-    case "network":
-      return `network ${attachment.network}, which has no bridge`;
-    case "other":
-      return attachment.type;
-    case "bridge":
-      return attachment.bridge;
-  }
 }

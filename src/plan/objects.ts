@@ -206,7 +206,8 @@ function putVnicFilters(
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;
-    put({ kind: "reflection", device, mac, handle });
+    // macvlan tells its own frames by itself (macvlan_handle_frame), and vepa needs them.
+    if (!member.vnic.isMacvtap) put({ kind: "reflection", device, mac, handle });
     if (!entry.managed || !hasInactivePorts) continue;
     put({ kind: "redirect", device, mac, handle, toIfindex: bond.ifindex });
   }

@@ -299,6 +299,7 @@ class Checker {
       team: this.#scenario.team.bond ?? "bond0",
       unshapedReason: null,
       tap: null,
+      isMacvtap: false,
       policy: this.#policy([...this.#levelsOf(domain, domainPath), ...this.#levelsOf(entry, path)]),
       // Where it is, as the kernel would tell of a running one; 0 is no class of a vNIC's, so it gets a fresh one.
       kernel:

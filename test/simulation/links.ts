@@ -172,6 +172,7 @@ const PLAIN: LinkState = {
   masterIfindex: null,
   lowerIfindex: null,
   kind: null,
+  vlan: null,
   promiscuous: false,
   txQueues: 1,
   speedBitsPerSecond: null,

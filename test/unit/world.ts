@@ -195,6 +195,7 @@ function buildVnic(
     team: "bond0",
     unshapedReason: null,
     tap: `vnet${domain}`,
+    isMacvtap: false,
     policy: mergePolicy(FALLBACK_POLICY, wish),
     kernel:
       home === undefined

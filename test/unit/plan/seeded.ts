@@ -240,6 +240,7 @@ function vnicOf(
     team: team?.config.name ?? null,
     unshapedReason: team === null ? "no bridge" : null,
     tap: null,
+    isMacvtap: false,
     policy: policyOf(dice, teams, rate),
     kernel: team !== null && dice() < 0.8 ? kernelOf(dice, domain, position, team, kernel) : null,
     demandBitsPerSecond: demand,
