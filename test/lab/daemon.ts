@@ -163,6 +163,8 @@ export interface DomainShape {
   readonly uuid?: string;
   readonly macs: readonly string[];
   readonly bridge?: string;
+  /** The device of its macvtaps, in mode bridge, instead of a bridge. */
+  readonly macvtapOn?: string;
   /** Children of `<uplink:network>`. */
   readonly annotation?: string;
 }
@@ -174,10 +176,14 @@ export function domainXml(shape: DomainShape): string {
     shape.annotation === undefined
       ? ""
       : `<metadata><uplink:network xmlns:uplink="urn:uplinkd:domain:1">${shape.annotation}</uplink:network></metadata>`;
+  const source =
+    shape.macvtapOn === undefined
+      ? { type: "bridge", words: `bridge='${shape.bridge ?? "br0"}'` }
+      : { type: "direct", words: `dev='${shape.macvtapOn}' mode='bridge'` };
   const interfaces = shape.macs
     .map(
       (mac) =>
-        `<interface type='bridge'><mac address='${mac}'/><source bridge='${shape.bridge ?? "br0"}'/>\
+        `<interface type='${source.type}'><mac address='${mac}'/><source ${source.words}/>\
 <model type='virtio'/></interface>`,
     )
     .join("");

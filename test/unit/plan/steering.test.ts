@@ -150,3 +150,15 @@ describe("an 802.3ad bond", () => {
     assert.match(plan.teams[0]?.reasons.join() ?? "", /eno1: LACP has not agreed/);
   });
 });
+
+describe("a macvtap", () => {
+  it("has its reflected frames left alone, and is lifted past inactive ports as others are", () => {
+    const world = buildWorld({ ...TWO, domains: [{ name: "a", vnics: [{}] }] });
+    const [domain] = world.domains;
+    assert.ok(domain !== undefined);
+    const vnics = domain.vnics.map((vnic) => ({ ...vnic, isMacvtap: true }));
+    const { kernel } = planWorld({ ...world, domains: [{ ...domain, vnics }] });
+    const kinds = new Set([...kernel.values()].map(({ kind }) => kind));
+    assert.deepEqual([kinds.has("reflection"), kinds.has("redirect")], [false, true]);
+  });
+});

@@ -33,11 +33,15 @@ export function modesConfig({ team = "" }: Wired): string {
 }
 
 /** The uplink on which a class counts the pings from a namespace, "" for none or several. */
-export function leavesBy(namespace: string, classId: string): string {
+export function leavesBy(
+  namespace: string,
+  classId: string,
+  address: string = outside.ipv4,
+): string {
   const uplinks = uplinkNames();
   const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
   const before = packets();
-  ping(namespace, outside.ipv4, { count: PINGS, intervalMs: 10 });
+  ping(namespace, address, { count: PINGS, intervalMs: 10 });
   const after = packets();
   const counts = uplinks.map((_, index) => (after[index] ?? 0) - (before[index] ?? 0));
   const used = uplinks.filter((_, index) => (counts[index] ?? 0) >= PINGS);
