@@ -98,6 +98,19 @@ domains:
       assert.deepEqual([action("a"), action("b")], ["none", "none"]);
     });
 
+    it("places vNICs in 802.3ad, too, and by hash where bonding's own leads", async () => {
+      const lacp = (rest: string) =>
+        pair("throttle").replace("{headroom", `{mode: 802.3ad, ${rest}headroom`);
+      const placed = await ask(lacp(""));
+      assert.deepEqual([placed.home("a"), placed.home("b")], ["eno1", "eno2"]);
+      // 0x525400 ^ 1 and 0x525400 ^ 2, modulo 2.
+      const hashed = await ask(lacp("steering: hash, "));
+      assert.deepEqual([hashed.home("a"), hashed.home("b")], ["eno2", "eno1"]);
+      const lost = await ask(lacp("steering: hash, "), "eno1");
+      assert.deepEqual([lost.home("a"), lost.home("b")], ["eno2", "eno2"]);
+      assert.deepEqual([lost.gets("a"), lost.gets("b")], [6e9, 4e9]);
+    });
+
     it("throttles the lower priority to what the higher one's reservation leaves", async () => {
       const { answer, gets, lacks, action, home } = await ask(pair("throttle"), "eno1");
       assert.deepEqual([home("a"), home("b")], ["eno2", "eno2"]);
