@@ -134,7 +134,7 @@ function toState(link: Link): LinkState {
     masterIfindex: link.masterIfindex === 0 ? null : link.masterIfindex,
     lowerIfindex: link.lowerIfindex === 0 ? null : link.lowerIfindex,
     kind: link.kind === "" ? null : link.kind,
-    vlan: link.vlan,
+    vlanId: link.vlanId,
     promiscuous: link.promiscuous,
     txQueues: link.txQueues,
     speedBitsPerSecond: bondPort === null ? null : readSpeed(link.name),

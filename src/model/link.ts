@@ -17,8 +17,8 @@ export interface LinkState {
   readonly lowerIfindex: number | null;
   /** IFLA_INFO_KIND: bond, bridge, tun, veth, vlan …; null for a NIC. */
   readonly kind: string | null;
-  /** A VLAN interface's id and the link below it; null for other kinds. */
-  readonly vlan: { readonly id: number; readonly lowerIfindex: number } | null;
+  /** A VLAN interface's id; null for other kinds. */
+  readonly vlanId: number | null;
   /** IFF_PROMISC as an administrator set it. */
   readonly promiscuous: boolean;
   readonly txQueues: number;

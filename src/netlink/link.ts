@@ -130,8 +130,8 @@ export interface Link {
   readonly lowerIfindex: number;
   /** `bond`, `bridge`, `tun`; "" for hardware. */
   readonly kind: string;
-  /** A VLAN interface's id and the link below it. */
-  readonly vlan: { readonly id: number; readonly lowerIfindex: number } | null;
+  /** A VLAN interface's id; null for other kinds. */
+  readonly vlanId: number | null;
   /** Set by an administrator; the counts that bonds and bridges hold don't show here (dev_get_flags). */
   readonly promiscuous: boolean;
   readonly txQueues: number;
@@ -205,7 +205,7 @@ export function parseLink(message: Message): Link | null {
     masterIfindex: attributes.u32(IFLA_MASTER) ?? 0,
     lowerIfindex: attributes.has(IFLA_LINK_NETNSID) ? 0 : (attributes.u32(IFLA_LINK) ?? 0),
     kind,
-    vlan: kind === "vlan" ? parseVlan(attributes, info?.nested(IFLA_INFO_DATA) ?? null) : null,
+    vlanId: kind === "vlan" ? (info?.nested(IFLA_INFO_DATA)?.u16(IFLA_VLAN_ID) ?? null) : null,
     promiscuous: (flags & IFF_PROMISC) !== 0,
     txQueues: attributes.u32(IFLA_NUM_TX_QUEUES) ?? 1,
     carrierUpCount: attributes.u32(IFLA_CARRIER_UP_COUNT) ?? 0,
@@ -214,12 +214,6 @@ export function parseLink(message: Message): Link | null {
     bondPort:
       portKind === "bond" ? parseBondPort(info?.nested(IFLA_INFO_SLAVE_DATA) ?? null) : null,
   };
-}
-
-function parseVlan(attributes: Attributes, data: Attributes | null): Link["vlan"] {
-  const id = data?.u16(IFLA_VLAN_ID) ?? null;
-  const lowerIfindex = attributes.u32(IFLA_LINK);
-  return id === null || lowerIfindex === null ? null : { id, lowerIfindex };
 }
 
 function parseBond(data: Attributes | null): BondInfo | null {

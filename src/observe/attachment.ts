@@ -26,7 +26,7 @@ export function attachmentResolver(
   byIndex: ReadonlyMap<number, LinkState>,
 ): (attachment: Attachment) => Resolved {
   const candidates = [...byName.values()].filter(
-    (link) => link.bond !== null || link.vlan !== null,
+    (link) => link.bond !== null || link.vlanId !== null,
   );
   const uplinksOf = Map.groupBy(candidates, (link) => link.masterIfindex);
   return (attachment) => resolveTeam(attachment, { teams, byName, byIndex, uplinksOf });
@@ -82,9 +82,9 @@ function teamBelow(links: readonly LinkState[], { teams, byIndex }: LinkIndex): 
   for (const link of links) {
     const team = teamOf(link);
     if (team !== null) return { team, vlanId: 0, why: "" };
-    const below = link.vlan === null ? undefined : byIndex.get(link.vlan.lowerIfindex);
+    const below = link.vlanId === null ? undefined : byIndex.get(link.lowerIfindex ?? 0);
     const carried = teamOf(below);
-    if (carried !== null) return { team: carried, vlanId: link.vlan?.id ?? 0, why: "" };
+    if (carried !== null) return { team: carried, vlanId: link.vlanId ?? 0, why: "" };
   }
   return null;
 }

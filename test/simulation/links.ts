@@ -172,7 +172,7 @@ const PLAIN: LinkState = {
   masterIfindex: null,
   lowerIfindex: null,
   kind: null,
-  vlan: null,
+  vlanId: null,
   promiscuous: false,
   txQueues: 1,
   speedBitsPerSecond: null,

@@ -137,7 +137,7 @@ function hostLinks(): LinkState[] {
     masterIfindex: 9,
     lowerIfindex: null,
     kind: null,
-    vlan: null,
+    vlanId: null,
     promiscuous: false,
     txQueues: 1,
     speedBitsPerSecond: 10e9,

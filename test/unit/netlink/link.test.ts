@@ -25,7 +25,7 @@ describe("links", () => {
       masterIfindex: 6,
       lowerIfindex: 0,
       kind: "",
-      vlan: null,
+      vlanId: null,
       promiscuous: true,
       txQueues: 1,
       carrierUpCount: nic0?.carrierUpCount,

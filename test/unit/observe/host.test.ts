@@ -11,6 +11,7 @@ const PLAIN: Omit<LinkState, "name" | "ifindex"> = {
   mac: null,
   masterIfindex: null,
   lowerIfindex: null,
+  vlanId: null,
   kind: null,
   promiscuous: false,
   txQueues: 1,

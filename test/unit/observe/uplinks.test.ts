@@ -20,7 +20,7 @@ const link = (carrier: boolean, carrierDowns = 0): LinkState => ({
   masterIfindex: 9,
   lowerIfindex: null,
   kind: null,
-  vlan: null,
+  vlanId: null,
   promiscuous: false,
   txQueues: 1,
   speedBitsPerSecond: 1e9,
