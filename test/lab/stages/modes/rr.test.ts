@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
-import { attribute, host, isPromiscuous, readNetworkState } from "../../host.ts";
+import { attribute, host, isPromiscuous } from "../../host.ts";
 import { Conversation, measurePulls, median } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
@@ -14,6 +14,7 @@ import {
   hostLeavesBy,
   leavesBy,
   modesConfig,
+  readSteadyState,
   type Wired,
   wire,
 } from "./wired.ts";
@@ -104,7 +105,7 @@ describe("a balance-rr bond", () => {
 
   it("is given back exactly as it was, and traffic flows while installing and releasing", async () => {
     const standin = addStandin({ number: 3, queues: 4 });
-    const before = readNetworkState();
+    const before = await readSteadyState();
     const talk = await Conversation.start({ a: standin, b: outside, intervalMicroseconds: 4000 });
     daemon = await startDaemon({ config: modesConfig(RR) });
     const guest = { name: "third", macs: [standin.mac] };
@@ -112,7 +113,7 @@ describe("a balance-rr bond", () => {
     await daemon.release();
     const { there, back } = await talk.finish(Number.POSITIVE_INFINITY);
     console.log(`      ${there.sent} sent, lost ${there.lost} there, ${back.lost} back`);
-    assert.equal(readNetworkState(), before);
+    assert.deepEqual(await readSteadyState(), before);
     assert.ok(there.lost <= 5 && back.lost <= 5, `${there.lost} lost there, ${back.lost} back`);
   }).timeout(120_000);
 });

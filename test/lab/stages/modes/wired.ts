@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
+import { run } from "../../command.ts";
 import type { Daemon } from "../../daemon.ts";
 import { type Guest, labConfig, whereIs } from "../../guests.ts";
 import {
@@ -8,6 +9,7 @@ import {
   type HostShape,
   hostAddress,
   readClassCounts,
+  readNetworkState,
   uplinkNames,
 } from "../../host.ts";
 import { ping } from "../../standin.ts";
@@ -69,6 +71,14 @@ export function assertReached(guests: readonly Guest[], when: string): void {
     const answers = ping(outside.namespace, address, { count: 5, intervalMs: 20 });
     assert.ok(answers >= 4, `${when}: ${address} answered ${answers} of 5`);
   }
+}
+
+/** The host's state once addresses aren't tentative any more, and without what LACP goes on counting. */
+export async function readSteadyState(): Promise<readonly string[]> {
+  await until("addresses to be checked", () => !run("ip", "addr", "show").includes("tentative"));
+  return readNetworkState()
+    .replaceAll(/ad_(churn|actor|partner)_\S+ \S+/g, "")
+    .split("\n");
 }
 
 /** Waits until every guest's frames go by its home again, and the team is whole. */
