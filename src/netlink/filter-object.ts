@@ -17,7 +17,6 @@ import {
   MAX_HOST_MATCHES,
   type PassedOnFilter,
   type QueueResetFilter,
-  REPORTS_CHAIN,
   type RedirectFilter,
   type ReflectionFilter,
   type ReportsFilter,
@@ -44,7 +43,9 @@ import {
   type U32Key,
 } from "./filter.ts";
 import type { PacketMatch } from "./packet-match.ts";
-import { classHandle, minorOfHandle } from "./traffic-control.ts";
+import { skbedit } from "./skbedit.ts";
+import { minorOfHandle } from "./traffic-control.ts";
+import { vnicActions, vnicOf } from "./vnic-filter.ts";
 
 export type FilterObject =
   | CatchAllFilter
@@ -197,21 +198,6 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
   }
 }
 
-function vnicActions({ steering, minor, actionIndex: index }: VnicFilter): readonly Action[] {
-  switch (steering) {
-    case "queue":
-      return [{ ...skbedit(0, null, null), index }, skbedit(gotoChain(REPORTS_CHAIN), minor, null)];
-    case "redirect":
-      return [
-        skbedit(TC_ACT_PIPE, minor, null),
-        { kind: "mirred-egress-redirect", index, ifindex: 0, control: 0 },
-      ];
-    // Where nothing stands in the chain, frames just go on.
-    case "hash":
-      return [skbedit(gotoChain(REPORTS_CHAIN), minor, null)];
-  }
-}
-
 /** Where an object's filter stands; `reports` has two, its handle 0 means both. */
 export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): FilterPlace {
   const at = (hook: Hook, priority: number, handle: number, protocol = ETH_P_ALL): FilterPlace => ({
@@ -352,18 +338,6 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
   }
 }
 
-function vnicOf({ handle, actions }: Filter, device: string, mac: Mac): VnicFilter {
-  const [first, second] = actions;
-  const minorAt = (action: Action | undefined) =>
-    action?.kind === "skbedit" ? (minorOfHandle(action.priority ?? 0) ?? 0) : 0;
-  const made = { kind: "vnic", device, mac, handle } as const;
-  if (first?.kind === "skbedit" && first.index !== 0)
-    return { ...made, minor: minorAt(second), steering: "queue", actionIndex: first.index };
-  if (second?.kind === "mirred-egress-redirect")
-    return { ...made, minor: minorAt(first), steering: "redirect", actionIndex: second.index };
-  return { ...made, minor: minorAt(first), steering: "hash", actionIndex: 0 };
-}
-
 /** Both of u32's nodes as we write them, or all of the priority is unknown. */
 function reportsOf(filters: readonly Filter[], device: string): ReportsFilter | UnknownFilter {
   const [first] = filters;
@@ -406,20 +380,6 @@ function unknown(filter: Filter, device: string): UnknownFilter {
     protocol: filter.protocol,
     handle: filterKind === "flower" || filterKind === "matchall" ? filter.handle : 0,
     filterKind,
-  };
-}
-
-function skbedit(
-  control: number,
-  minor: number | null,
-  queueMapping: number | null,
-): Action & { kind: "skbedit" } {
-  return {
-    kind: "skbedit",
-    index: 0,
-    control,
-    priority: minor === null ? null : classHandle(minor),
-    queueMapping,
   };
 }
 
