@@ -18,9 +18,10 @@ for (let event = 0; event < EARLY_EVENTS + EVENTS; event += 1) {
   world = changeDomain(world, event);
   const planned = planLosses(world, planWorld(world, plan));
   plan = planned.plan;
-  // As the loop does where the plan has changed; each of these makes all objects of the kernel.
-  if (event % 100 === 0)
-    for (const loss of planned.losses) diffKernel(plan.kernel, loss.plan.kernel);
+  // As the loop does at each run.
+  diffKernel(world.kernel, plan.kernel);
+  for (const loss of planned.losses) diffKernel(plan.kernel, loss.plan.kernel);
+  world = { ...world, kernel: plan.kernel };
 }
 const residentBytes = process.memoryUsage.rss();
 const report: MemoryReport = {

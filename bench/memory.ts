@@ -1,5 +1,6 @@
 /** Memory of a process that plans for 1,000 vNICs, and whether it grows with the events that it has seen. */
 import { fork } from "node:child_process";
+import { runtimeOfUnit } from "../test/lab/daemon.ts";
 import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const MB = 1e6;
@@ -17,7 +18,8 @@ export const memory: Benchmark = { name: "memory", run };
 
 async function run(): Promise<Result[]> {
   const child = fork(new URL("memory-events.ts", import.meta.url), {
-    execArgv: ["--expose-gc"],
+    execArgv: ["--expose-gc", ...runtimeOfUnit().flags],
+    env: { ...process.env, ...runtimeOfUnit().environment },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const report = await new Promise<MemoryReport>((resolve, reject) => {

@@ -1,10 +1,15 @@
-/** `npm run bench [-- --only NAME,... --json FILE]`: runs the benchmarks and tells their figures. */
-import { writeFileSync } from "node:fs";
+/**
+ * `npm run bench [-- --only NAME,... --json FILE]`: runs the benchmarks, tells their figures, and which ratios are
+ * worse than those of bench/results/bench.json. `--json bench/results/bench.json` makes what was measured the new
+ * measure. Ends with 1 if a goal is missed or a ratio has become worse.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
 import { hook } from "./hook.ts";
 import { memory } from "./memory.ts";
 import { plan } from "./plan.ts";
+import { findRegressions, tellRegressions } from "./regression.ts";
 import { type Benchmark, formatResults, type Result } from "./result.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [plan, hook, memory];
@@ -25,6 +30,11 @@ for (const benchmark of BENCHMARKS.filter(({ name }) => wanted.includes(name))) 
   console.log(`${benchmark.name}\n${formatResults(results)}\n`);
   all.push(...results.map((result) => ({ benchmark: benchmark.name, ...result })));
 }
+const committed = new URL("results/bench.json", import.meta.url);
+const before = existsSync(committed)
+  ? (JSON.parse(readFileSync(committed, "utf8")) as { readonly results: readonly Result[] }).results
+  : [];
+const isWorse = tellRegressions(findRegressions(all, before));
 if (values.json !== undefined) {
   const machine = {
     node: process.version,
@@ -34,4 +44,4 @@ if (values.json !== undefined) {
   };
   writeFileSync(values.json, `${JSON.stringify({ machine, results: all }, null, 1)}\n`);
 }
-if (all.some((result) => result.met === false)) process.exitCode = 1;
+if (isWorse || all.some((result) => result.met === false)) process.exitCode = 1;

@@ -11,6 +11,9 @@ await build({
   target: "node22",
   format: "esm",
   external: ["koffi"],
+  // The text of a program stays in memory as long as it runs; names are kept for the stack traces of bugs.
+  minifyWhitespace: true,
+  minifySyntax: true,
   sourcemap: "linked",
   // CommonJS packages inside an ES module need a require of their own.
   banner: {

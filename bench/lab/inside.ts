@@ -4,12 +4,13 @@
  *   node bench/lab/inside.ts FILE NAME...
  */
 import { writeFileSync } from "node:fs";
-import type { Benchmark, Result } from "../result.ts";
+import { type Benchmark, formatResults, type Result } from "../result.ts";
 import { frames } from "./frames.ts";
 import { losses } from "./losses.ts";
 import { lab } from "./place.ts";
 import { programming } from "./programming.ts";
 import { pulls, vswitchPulls } from "./pulls.ts";
+import { resident } from "./resident.ts";
 import { statistics } from "./statistics.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -20,16 +21,24 @@ const BENCHMARKS: readonly Benchmark[] = [
   losses,
   frames,
   statistics,
+  resident,
 ];
 
 const [file = "", ...names] = process.argv.slice(2);
 const results: Record<string, readonly Result[]> = {};
+let exitCode = 0;
 for (const name of names) {
   const benchmark = BENCHMARKS.find((candidate) => candidate.name === name);
   if (benchmark === undefined) throw new Error(`no benchmark ${name}`);
-  results[name] = await benchmark.run();
+  try {
+    results[name] = await benchmark.run();
+    console.log(formatResults(results[name]));
+  } catch (error) {
+    console.log(`${name} failed: ${error instanceof Error ? error.stack : String(error)}`);
+    exitCode = 1;
+  }
   // After each, so that one that fails doesn't take the others with it.
   writeFileSync(file, JSON.stringify(results));
 }
 // Whatever a benchmark left running ends with the lab.
-process.exit(0);
+process.exit(exitCode);

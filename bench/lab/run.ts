@@ -11,6 +11,7 @@ import { cpus, tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { bootLab, kernels, reportBroken } from "../../test/lab/boot.ts";
+import { findRegressions, tellRegressions } from "../regression.ts";
 import { formatResults, type Result } from "../result.ts";
 
 /** Benchmarks that share a boot; each lab stays below six minutes without KVM. */
@@ -20,10 +21,11 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   "programming-5000": ["programming-5000"],
   frames: ["frames"],
   statistics: ["statistics"],
+  memory: ["resident"],
 };
 /** What runs on the machine itself. */
 const LOCAL = "machine";
-const LIMIT_SECONDS = 600;
+const LIMIT_SECONDS = 900;
 const DEFAULT_FILE = path.join(import.meta.dirname, "..", "results", "lab.json");
 
 type Results = Record<string, readonly Result[]>;
@@ -57,14 +59,17 @@ async function main(): Promise<number> {
     return 2;
   }
   const folder = mkdtempSync(path.join(tmpdir(), "uplinkd-bench-"));
-  let results = readBefore();
+  const before = readBefore();
+  let results = before;
+  let measured: readonly Result[] = [];
   let exitCode = 0;
   try {
     for (const name of names) {
       process.stdout.write(`${name}\n`);
       const file = path.join(folder, `${name}.json`);
-      if (name === LOCAL) measureHere(file);
-      else {
+      if (name === LOCAL) {
+        if (!measureHere(file)) exitCode = 1;
+      } else {
         const outcome = await bootLab({
           kernel,
           command: [
@@ -79,8 +84,11 @@ async function main(): Promise<number> {
         if (outcome.kind === "broken") exitCode = reportBroken(outcome);
         else if (outcome.exitCode !== 0) exitCode = 1;
       }
-      if (existsSync(file))
-        results = { ...results, ...(JSON.parse(readFileSync(file, "utf8")) as Results) };
+      if (existsSync(file)) {
+        const found = JSON.parse(readFileSync(file, "utf8")) as Results;
+        results = { ...results, ...found };
+        measured = [...measured, ...Object.values(found).flat()];
+      }
       const report: Report = { machine: describeMachine(), kernel, results };
       writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
     }
@@ -88,13 +96,26 @@ async function main(): Promise<number> {
     rmSync(folder, { recursive: true });
   }
   process.stdout.write(`${formatResults(Object.values(results).flat())}\n`);
+  if (tellRegressions(findRegressions(measured, Object.values(before).flat()))) return 1;
   return exitCode;
 }
 
-/** In a network namespace of its own, so that nothing of the machine is touched. */
-function measureHere(file: string): void {
+/**
+ * In a network namespace of its own, so that nothing of the machine is touched.
+ * @returns whether it ended well; what it had measured until then is in the file
+ */
+function measureHere(file: string): boolean {
   const program = path.join(import.meta.dirname, "here.ts");
-  execFileSync("unshare", ["--net", process.execPath, program, file], { stdio: "inherit" });
+  try {
+    execFileSync("unshare", ["--net", process.execPath, program, file], {
+      stdio: "inherit",
+      timeout: LIMIT_SECONDS * 1000,
+    });
+    return true;
+  } catch (error) {
+    process.stdout.write(`${LOCAL}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return false;
+  }
 }
 
 function readBefore(): Results {

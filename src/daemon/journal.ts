@@ -2,7 +2,7 @@
  * What only uplinkd knows, on disk: how things were before its first change, which domains it paused, whether it
  * was released. Written whole, synced, and renamed into place before the act that it tells of.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { StateError } from "../model/errors.ts";
 import type {
   ActivePort,

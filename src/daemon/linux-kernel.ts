@@ -23,6 +23,9 @@ export interface KernelListener {
   readonly onFailed: (message: string) => void;
 }
 
+/** From so many steps on, looking at everything once more costs less than the kernel's notifications of each. */
+const MANY_STEPS = 2000;
+
 export class LinuxKernel implements KernelPort {
   readonly #socket: RequestSocket;
   readonly #monitor: Monitor;
@@ -71,7 +74,8 @@ export class LinuxKernel implements KernelPort {
   }
 
   apply(steps: readonly Step[]): Promise<readonly NetlinkError[]> {
-    return applySteps(steps, this.#socket, (name) => this.#ifindexOf(name));
+    const apply = () => applySteps(steps, this.#socket, (name) => this.#ifindexOf(name));
+    return steps.length < MANY_STEPS ? apply() : this.#monitor.withoutTrafficControl(apply);
   }
 
   arm(port: string, steps: readonly Step[]): void {

@@ -9,7 +9,7 @@ import { dumpLinksMessage, getLinkMessage, type Link, parseLink, RTM_DELLINK } f
 import { type LinkHealth, LinkWatch, readHealth } from "./link-watch.ts";
 import { joinMessages, type Message, parseMessages } from "./message.ts";
 import type { MonitorCommand, MonitorEvent, MonitorWorkerData, ReactionError } from "./monitor.ts";
-import { attachFilter, joinGroup, openRouteSocket, RequestSocket } from "./socket.ts";
+import { attachFilter, joinGroup, leaveGroup, openRouteSocket, RequestSocket } from "./socket.ts";
 
 /** include/uapi/linux/rtnetlink.h: RTNLGRP_LINK, RTNLGRP_TC; types of traffic control are 36 to 51. */
 const RTNLGRP_LINK = 1;
@@ -82,10 +82,23 @@ function readCommands(): void {
       case "disarm":
         armed.delete(command.ifindex);
         break;
+      case "listen":
+        listen(command.on);
+        break;
       case "stop":
         stopped = true;
     }
   }
+}
+
+/** Links are listened to in any case. */
+function listen(on: boolean): void {
+  if (!on) {
+    leaveGroup(events, RTNLGRP_TC);
+    return;
+  }
+  joinGroup(events, RTNLGRP_TC);
+  parent.postMessage("listening");
 }
 
 function readEvents(): void {

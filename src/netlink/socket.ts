@@ -22,6 +22,7 @@ const NETLINK_ROUTE = 0;
 /** include/linux/socket.h, include/uapi/linux/netlink.h */
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_DROP_MEMBERSHIP = 2;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -227,6 +228,11 @@ export function attachFilter(fd: number, program: Uint8Array): void {
 /** Subscribes to a group of events. @throws NetlinkError */
 export function joinGroup(fd: number, group: number): void {
   check("netlink group", libc.setSocketOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group));
+}
+
+/** Unsubscribes. @throws NetlinkError */
+export function leaveGroup(fd: number, group: number): void {
+  check("netlink group", libc.setSocketOption(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group));
 }
 
 function portIdOf(fd: number): number {

@@ -1,5 +1,5 @@
 /** The shape of uplinkd.yaml and of its drop-ins. Defaults are not here but in config.ts. */
-import { z } from "zod";
+import * as z from "zod";
 import { REBALANCE_MODES } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";

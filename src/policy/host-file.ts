@@ -1,5 +1,5 @@
 /** The host's traffic in uplinkd.yaml: its share of each uplink, and the classes of what it sends. */
-import { z } from "zod";
+import * as z from "zod";
 import {
   HOST_CLASSES,
   HOST_PROTOCOLS,

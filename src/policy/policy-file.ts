@@ -1,6 +1,6 @@
 /** A named policy's file: policies/NAME.yaml, the same fields as the annotation's. */
 import { basename } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { PolicyError } from "../model/errors.ts";
 import type { Bandwidth, Failover, NetworkWish, Placement } from "../model/policy.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../model/policy.ts";

@@ -2,7 +2,7 @@
  * Scenario files of `uplinkctl simulate`: one team, policies and domains, as a world that nothing was measured in.
  * The format is a promise: docs/reference shows it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Destination } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { HOST_CLASSES } from "../model/host-traffic.ts";

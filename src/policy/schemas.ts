@@ -1,6 +1,6 @@
 /** JSON schemas for editors, made from what the parser uses: `node src/policy/schemas.ts` writes them. */
 import { writeFileSync } from "node:fs";
-import { z } from "zod";
+import * as z from "zod";
 import { configFileSchema } from "./config-file.ts";
 import { policyFileSchema } from "./policy-file.ts";
 

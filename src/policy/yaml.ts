@@ -13,7 +13,7 @@ import {
   type Node,
   parseDocument,
 } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { PolicyError } from "../model/errors.ts";
 import { clip, UnitError } from "../model/units.ts";
 import { nearestWord } from "../model/word.ts";

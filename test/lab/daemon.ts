@@ -73,15 +73,20 @@ export async function startDaemon(shape: DaemonShape = {}): Promise<Daemon> {
   for (const [name, text] of Object.entries(policies)) {
     writeFileSync(join(root + CONFIG_DIR, "policies", `${name}.yaml`), text);
   }
+  const { flags, environment } = runtimeOfUnit();
   const words = [
     ...prefix,
     process.execPath,
+    ...flags,
     join(ROOT, "dist/uplinkd.mjs"),
     ...["--config-dir", CONFIG_DIR, "--run-dir", RUN_DIR, "--state-dir", STATE_DIR],
     ...(shape.observe === true ? ["--observe"] : []),
   ];
   const [program = "", ...args] = words;
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(program, args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...environment },
+  });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     log += text;
@@ -201,6 +206,20 @@ export function callHook(operation: string, subOperation: string, shape: DomainS
     subOperation,
     "-",
   );
+}
+
+/** How the unit starts the runtime: the daemon in the lab is to be the one that is shipped. */
+export function runtimeOfUnit(): {
+  readonly flags: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+} {
+  const unit = readFileSync(join(ROOT, "systemd/uplinkd.service"), "utf8");
+  const start = /^ExecStart=\S+\/node (.*?) ?\S+\/uplinkd\.mjs/m.exec(unit)?.[1] ?? "";
+  const settings = [...unit.matchAll(/^Environment=(\w+)=(\S*)$/gm)];
+  return {
+    flags: start.split(" ").filter((word) => word !== ""),
+    environment: Object.fromEntries(settings.map(([, name = "", value = ""]) => [name, value])),
+  };
 }
 
 /** Announces a stand-in's domain as libvirt's start does: when it returns, everything is in force. */

@@ -78,6 +78,17 @@ describe("the link monitor", () => {
     assert.ok(!changedBy().includes(ifindexOf("nic0") ?? 0), "our own change was told");
   });
 
+  it("tells of no change of traffic control while it needn't listen, and of the next one after that", async () => {
+    const work = async () => tc(["qdisc add dev nic1 clsact"]);
+    await monitor.withoutTrafficControl(work);
+    tc(["qdisc add dev nic0 clsact"]);
+    await until("the change of another", () => changedBy().includes(ifindexOf("nic0") ?? 0));
+    assert.ok(
+      !changedBy().includes(ifindexOf("nic1") ?? 0),
+      "a change that nobody listens to was told",
+    );
+  });
+
   it("finds out what happened while more came than it could hold, and reacts to it", async () => {
     await setActivePort("nic0");
     const late: MonitorEvent[] = [];

@@ -1,0 +1,95 @@
+/** What a real daemon takes of memory with a thousand vNICs, and what the kernel takes for their objects. */
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { resetToBare } from "../../test/lab/bare.ts";
+import { domainXml, RUN_DIR, startDaemon } from "../../test/lab/daemon.ts";
+import { labConfig } from "../../test/lab/guests.ts";
+import { buildHost } from "../../test/lab/host.ts";
+import { until } from "../../test/lab/wait.ts";
+import { macOf } from "../../test/unit/world.ts";
+import { atMost, type Benchmark, type Result, resultOf } from "../result.ts";
+
+const VNICS = 1000;
+/** As many hooks at a time as libvirtd has workers; those that wait share a run of the loop. */
+const TOGETHER = 100;
+const SETTLE_MS = 15_000;
+const MB = 1e6;
+
+/** Both figures of /proc/PID/status count the daemon with the monitor's thread. */
+export const resident: Benchmark = {
+  name: "resident",
+  run: async () => {
+    await resetToBare();
+    await buildHost();
+    const daemon = await startDaemon({ config: labConfig({ speed: "10gbit" }) });
+    await sleep(SETTLE_MS);
+    const [empty, kernelBefore] = [memoryOf(daemon.pid), slabBytes()];
+    for (let first = 0; first < VNICS; first += TOGETHER) {
+      const numbers = Array.from({ length: TOGETHER }, (_, index) => first + index);
+      await Promise.all(numbers.map(announce));
+      console.log(
+        `      ${first + TOGETHER} vNICs: ${Math.round(memoryOf(daemon.pid).all / MB)} MB`,
+      );
+    }
+    await sleep(SETTLE_MS);
+    const full = memoryOf(daemon.pid);
+    const kernelBytes = slabBytes() - kernelBefore;
+    const { domains } = await daemon.status();
+    const placed = domains.filter(({ vnics }) => vnics.every(({ home }) => home !== null)).length;
+    if (placed !== VNICS) throw new Error(`${placed} of ${VNICS} vNICs are placed`);
+    await until("an answer", async () => (await daemon.status()).domains.length === VNICS);
+    await daemon.kill();
+    const what = `resident, a daemon with ${VNICS} vNICs on 2 uplinks`;
+    return [
+      resultOf("resident, a daemon without vNICs", "MB", [empty.all / MB]),
+      resultOf("resident, a daemon without vNICs: of it not of files", "MB", [empty.own / MB]),
+      resultOf(what, "MB", [full.all / MB], atMost(90)),
+      resultOf(`${what}: of it not of files`, "MB", [full.own / MB]),
+      resultOf(`${what}: the most so far`, "MB", [full.most / MB]),
+      ...kernelMemory(kernelBytes),
+    ];
+  },
+};
+
+function kernelMemory(bytes: number): readonly Result[] {
+  return [
+    resultOf(`kernel memory for ${VNICS} vNICs on 2 uplinks, a vNIC`, "kB", [bytes / VNICS / 1000]),
+  ];
+}
+
+/** Announces the start of a domain as hooks/qemu does, without a process for each. */
+function announce(index: number): Promise<void> {
+  const name = `vm${index}`;
+  const xml = domainXml({ name, macs: [macOf(index)], annotation: "" });
+  return new Promise((resolve, reject) => {
+    const socket = connect(join(RUN_DIR, "hook.sock"), () =>
+      socket.end(`uplinkd-hook 1\n${name}\nstart\nbegin\n-\n\n${xml}`),
+    );
+    socket
+      .on("error", reject)
+      .on("close", () => resolve())
+      .resume();
+  });
+}
+
+interface Memory {
+  readonly all: number;
+  /** Without what is a file's, which other processes may share, and which can be read again. */
+  readonly own: number;
+  readonly most: number;
+}
+
+function memoryOf(pid: number): Memory {
+  const text = readFileSync(`/proc/${pid}/status`, "latin1");
+  const bytes = (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(text)?.[1]) * 1024;
+  return { all: bytes("VmRSS"), own: bytes("RssAnon"), most: bytes("VmHWM") };
+}
+
+/** What the kernel holds in its own caches and can't give back. */
+function slabBytes(): number {
+  const text = readFileSync("/proc/meminfo", "latin1");
+  return Number(/^SUnreclaim:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024;
+}
