@@ -12,6 +12,7 @@ import {
   readNetworkState,
   uplinkNames,
 } from "../../host.ts";
+import type { LossReport } from "../../loss.ts";
 import { ping } from "../../standin.ts";
 import { bundle, outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
@@ -73,6 +74,15 @@ export function assertReached(guests: readonly Guest[], when: string): void {
   }
 }
 
+/** Traffic never stood still: a queue that is replaced loses what waits in it, one that stops loses all for a second. */
+export function assertFlowed({ there, back }: Pick<LossReport, "there" | "back">): void {
+  for (const [way, { sent, lost, gaps }] of Object.entries({ there, back })) {
+    const longest = Math.max(0, ...gaps.map(({ frames }) => frames));
+    assert.ok(lost <= sent / 50, `${way}: ${lost} of ${sent} lost`);
+    assert.ok(longest <= 75, `${way}: ${longest} in a row lost`);
+  }
+}
+
 /** The host's state once addresses aren't tentative any more, and without what LACP goes on counting. */
 export async function readSteadyState(): Promise<readonly string[]> {
   await until("addresses to be checked", () => !run("ip", "addr", "show").includes("tentative"));
@@ -83,13 +93,17 @@ export async function readSteadyState(): Promise<readonly string[]> {
 
 /** Waits until every guest's frames go by its home again, and the team is whole. */
 export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
-  await until("all guests at home", async () => {
-    await sleep(200);
-    for (const guest of guests) {
-      const { home, via } = await whereIs(daemon, guest);
-      if (home !== via) return false;
-    }
-    const { teams } = await daemon.status();
-    return teams.every(({ condition }) => condition === "ok");
-  });
+  await until(
+    "all guests at home",
+    async () => {
+      await sleep(200);
+      for (const guest of guests) {
+        const { home, via } = await whereIs(daemon, guest);
+        if (home !== via) return false;
+      }
+      const { teams } = await daemon.status();
+      return teams.every(({ condition }) => condition === "ok");
+    },
+    30_000,
+  );
 }
