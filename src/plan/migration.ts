@@ -124,7 +124,7 @@ export function beginMigrations(
         `reservations leave ${formatRate(Math.max(0, left))} for it, and libvirt's least is ${least}`,
       );
     } else if (free <= 0) {
-      waits(`${underWay.length + changed.size} are moved at a time`);
+      waits(`${concurrent} ${concurrent === 1 ? "is" : "are"} moved at a time`);
     } else {
       free -= 1;
       changed.set(domain.name, {
@@ -137,8 +137,8 @@ export function beginMigrations(
 }
 
 /**
- * What reservations leave, the part of the host's class that migrations have included, on the ports by which the host sends. By which team it
- * reaches the destination its routing decides, so the least of them counts.
+ * What reservations leave, the part of the host's class that migrations have included, on the ports by which the host
+ * sends. By which team it reaches the destination its routing decides, so the least of them counts.
  */
 function roomLeft(results: readonly TeamResult[]): number {
   let least = Number.POSITIVE_INFINITY;

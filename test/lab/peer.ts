@@ -68,7 +68,11 @@ export async function startPeer(): Promise<Peer> {
   holder.unref();
   const prefix = ["nsenter", "-t", `${holder.pid}`, "-m", "-u", "-n"];
   const root = `/proc/${holder.pid}/root`;
-  await until("the peer's folders", () => existsSync(`${root}/run/dbus/ready`), 60_000, 200);
+  try {
+    await until("the peer's folders", () => existsSync(`${root}/run/dbus/ready`), 60_000, 200);
+  } catch (error) {
+    throw new Error(readFileSync("/run/lab/log/peer", "utf8"), { cause: error });
+  }
   const start = (...words: readonly string[]) => {
     const [program = "", ...args] = [...prefix, ...words];
     spawn(program, args, { detached: true, stdio: ["ignore", log, log] }).unref();

@@ -35,14 +35,17 @@ export const GUEST_MAC = "52:54:00:00:00:50";
 export const GUEST_ADDRESS = "10.9.0.50";
 const LOADER = 9;
 /** What the guest wants: more than the second uplink has. */
-const DEMAND = 16e6;
+const DEMAND = 14e6;
 
 export type Side = "a" | "b";
 
 /** The first uplink is the wider one; on the other a migration has just what libvirt can be told. */
 export function hostConfig(
   side: Side,
-  { speeds = ["20mbit", "10mbit"], rest = "" }: { speeds?: readonly string[]; rest?: string } = {},
+  {
+    speeds = ["20mbit", "9500kbit"],
+    rest = "",
+  }: { speeds?: readonly string[]; rest?: string } = {},
 ): string {
   const [first, second] = side === "a" ? ["nic0", "nic1"] : ["u0", "u1"];
   const to = side === "a" ? peerAddress : hostAddress;
@@ -135,13 +138,13 @@ export async function degrade(two: TwoHosts, side: Side): Promise<void> {
       ? addStandin({ number: LOADER, mac: GUEST_MAC })
       : addPeerStandin(LOADER, GUEST_MAC);
   const sink = new Sink(outside);
-  const flood = new Flood({ from: loader, to: outside, bitsPerSecond: DEMAND });
+  const flood = new Flood({ from: loader, to: outside, bitsPerSecond: DEMAND, frameBytes: 1400 });
   await until(
     "demand measured",
     async () => {
       const { domains } = await host.daemon.status();
       const sent = domains.find(({ name }) => name === GUEST)?.vnics[0]?.sentBitsPerSecond ?? 0;
-      return sent > 12e6;
+      return sent > 10.5e6;
     },
     60_000,
     300,

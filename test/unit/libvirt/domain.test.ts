@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { LibvirtCall } from "../../../src/libvirt/connection.ts";
 import {
   listActiveDomains,
+  migrateDomain,
   phaseOf,
   readAllStates,
   readDomain,
   readDomainState,
+  readJob,
 } from "../../../src/libvirt/domain.ts";
 import { parseSignal } from "../../../src/libvirt/event.ts";
 import { LibvirtError } from "../../../src/model/errors.ts";
@@ -56,9 +59,48 @@ describe("an answer of libvirt-dbus", () => {
         const state = await outcome(readDomainState(caller, UUID));
         if (state !== null) phaseOf(state);
         await outcome(readDomain(caller, UUID));
+        await outcome(readJob(caller, UUID));
       }),
       { numRuns: 3000 },
     );
+  });
+});
+
+describe("a migration", () => {
+  it("is asked for with safe flags, whole MiB/s and never more of them than planned", async () => {
+    const calls: LibvirtCall[] = [];
+    const caller = {
+      call: async (call: LibvirtCall) => {
+        calls.push(call);
+      },
+    };
+    const uri = "qemu+tls://rack2/system";
+    const rate = { bandwidthBitsPerSecond: 500e6, timeoutMs: 60_000 };
+    await migrateDomain(caller, UUID, { uri, migrateUri: "tcp://10.1.0.2", ...rate });
+    await migrateDomain(caller, UUID, { uri, migrateUri: null, ...rate });
+    const [call, plain] = calls;
+    assert.deepEqual(
+      [call?.member, call?.signature, call?.timeoutMs, call?.path],
+      ["MigrateToURI3", "sa{sv}u", 60_000, PATH],
+    );
+    const bandwidth = ["bandwidth", ["t", 59n]];
+    // LIVE, PEER2PEER, PERSIST_DEST, UNDEFINE_SOURCE, ABORT_ON_ERROR: neither UNSAFE (512) nor POSTCOPY (32768).
+    const flags = 1 + 2 + 8 + 16 + 4096;
+    const migrateUri = ["migrate_uri", ["s", "tcp://10.1.0.2"]];
+    assert.deepEqual(call?.body, [uri, [bandwidth, migrateUri], flags]);
+    assert.deepEqual(plain?.body, [uri, [bandwidth], flags]);
+  });
+
+  it("is told from other jobs, and from one that has ended", async () => {
+    const jobs = [
+      [[0, {}], "none"],
+      [[2, { operation: 5 }], "migration"],
+      [[2, { operation: 9 }], "other"],
+      [[1, {}], "other"],
+      [[5, { operation: 5 }], "none"],
+    ] as const;
+    for (const [answer, job] of jobs)
+      assert.equal(await readJob({ call: async () => answer }, UUID), job);
   });
 });
 

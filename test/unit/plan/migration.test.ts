@@ -129,7 +129,7 @@ describe("claims 14 and 50: a domain that its degraded team can't serve", () => 
     assert.deepEqual(moved(1), [null, "rack2", null]);
     assert.deepEqual(moved(2), [null, "rack2", "rack2"]);
     const waits = planOf(degraded(domains), "c");
-    assert.match(waits.reasons.join(), /to rack2, and waits: 1 are moved at a time/);
+    assert.match(waits.reasons.join(), /to rack2, and waits: 1 is moved at a time/);
   });
 
   it("is sent no faster than configured, and waits where less is left than libvirt can be told", () => {
