@@ -64,6 +64,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       loadWindowMs: 10_000,
       rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
       steering: null,
+      probes: null,
     },
     bond: {
       name: "bond0",
@@ -88,6 +89,8 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       inBond: true,
       distributing: true,
       healthy: true,
+      pathReason: "",
+      probeMac: null,
       drainedAtMs: null,
       queueId: index + 1,
       txQueues: 4,

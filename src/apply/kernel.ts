@@ -245,6 +245,7 @@ function setting(
     case "host-match":
     case "reflection":
     case "redirect":
+    case "probe-guard":
     case "control":
     case "queue-reset":
       return filterSetting(object, before, ifindex);
@@ -277,6 +278,7 @@ function filterSetting(
     }
     case "control":
     case "host-match":
+    case "probe-guard":
       return messages;
     // An interface may have gone since links were read: then nothing comes in by it.
     case "passed-on":
@@ -317,6 +319,7 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "host-match":
     case "reflection":
     case "redirect":
+    case "probe-guard":
     case "control":
     case "queue-reset":
     case "unknown-filter":

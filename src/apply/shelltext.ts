@@ -144,6 +144,7 @@ function setting(
       return [...(moved ? deletion(before) : []), ...filterCommands(object, nameOf)];
     }
     case "control":
+    case "probe-guard":
       return filterCommands(object, nameOf);
     case "host-match":
       // tc(8) can name a packet's protocol only as the filter's own, and then a VLAN's tag would hide it.
@@ -182,6 +183,7 @@ function deletion(object: KernelObject): readonly string[] {
     case "host-match":
     case "reflection":
     case "redirect":
+    case "probe-guard":
     case "control":
     case "queue-reset":
     case "unknown-filter": {
@@ -235,6 +237,10 @@ function filterCommands(
           `flower skip_hw dst_mac ${object.mac} action mirred ingress redirect dev ${quote(to)}`,
         ),
       ];
+    }
+    case "probe-guard": {
+      const field = object.side === "to" ? "dst_mac" : "src_mac";
+      return [replace(`flower skip_hw ${field} ${object.block}/ff:ff:ff:ff:ff:00 action drop`)];
     }
     case "control":
       return [

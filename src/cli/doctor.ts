@@ -1,6 +1,7 @@
 /** `uplinkctl doctor`: what would keep uplinkd from its work on this host, and what mends each. */
 import type { Command } from "commander";
 import { PolicyErrors } from "../model/errors.ts";
+import { targetName } from "../model/probe.ts";
 import type { Status } from "../model/status.ts";
 import { SHAPED_MODES } from "../plan/steering.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
@@ -11,7 +12,7 @@ import { type Colour, type Layout, wrap } from "./table.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
-  /** Stable: kernel, bond, speed, hook, libvirt, permissions, daemon, configuration, conflict. */
+  /** Stable: kernel, bond, speed, hook, libvirt, permissions, daemon, configuration, probes, conflict. */
   readonly check: string;
   readonly state: "ok" | "warning" | "failed";
   readonly object: string;
@@ -224,6 +225,28 @@ function checkPermissions(host: HostFacts): Finding[] {
     : [ok("permissions", "user, D-Bus, sockets", "are as they must be")];
 }
 
+/** A target that answers nobody decides nothing: most likely it is a wrong address. */
+function checkProbes({ teams }: Status): Finding[] {
+  return teams.flatMap(({ name, uplinks }) => {
+    const probed = uplinks.flatMap(({ carrier, probe }) =>
+      carrier && probe !== null ? [probe] : [],
+    );
+    const silent = (probed[0]?.targets ?? []).filter(({ address, vlanId }) =>
+      probed.every(({ targets }) =>
+        targets.some((one) => one.address === address && one.vlanId === vlanId && !one.answers),
+      ),
+    );
+    return silent.map((target) =>
+      warning(
+        "probes",
+        `team ${name}`,
+        `${targetName(target)} answers by no uplink: it decides nothing`,
+        "correct its address or VLAN, or give it `sources:` where it ignores probes from 0.0.0.0",
+      ),
+    );
+  });
+}
+
 function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
   if (daemon instanceof Failure) {
     const remedy =
@@ -258,6 +281,7 @@ function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
   )) {
     found.push(failed("conflict", device, `${what}: ${message}`, remedy));
   }
+  found.push(...checkProbes(daemon));
   for (const drift of daemon.drift) {
     const remedy = "see `uplinkctl events` for what the kernel said";
     found.push(failed("conflict", drift.object, drift.message || "differs from the plan", remedy));

@@ -1,5 +1,6 @@
 /** The status document as text. Pure. */
 import type { Problem } from "../model/domain.ts";
+import { targetName } from "../model/probe.ts";
 import {
   type DomainStatus,
   GUARANTEES,
@@ -115,7 +116,11 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
       uplink.reason !== "" &&
       !team.reasons.some((reason) => reason.includes(uplink.name)),
   );
-  const reasons = [...team.reasons, ...untold.map((uplink) => `${uplink.name}: ${uplink.reason}`)];
+  const reasons = [
+    ...team.reasons,
+    ...untold.map((uplink) => `${uplink.name}: ${uplink.reason}`),
+    ...silentTargets(team),
+  ];
   return [
     `team ${printable(team.name)}${printable(bond)} (${team.mode ?? "no such bond"}): ${condition}${printable(active)}`,
     ...reasons.flatMap((reason) => wrap(reason, layout, "  ", "    ")),
@@ -158,8 +163,23 @@ function hostLines({ host }: TeamStatus, layout: Layout): string[] {
   return renderTable(columns, rows, layout, 2);
 }
 
-function writeUnusable({ carrier, drained }: UplinkStatus): Cell {
+/** Targets that answer by no uplink, and nothing else: what an uplink lacks alone is its reason already. */
+function silentTargets({ uplinks }: TeamStatus): string[] {
+  const probed = uplinks.filter(({ carrier, probe }) => carrier && probe !== null);
+  const targets = probed[0]?.probe?.targets ?? [];
+  const silent = targets.filter(({ address, vlanId }) =>
+    probed.every(({ probe }) =>
+      probe?.targets.some(
+        (one) => one.address === address && one.vlanId === vlanId && !one.answers,
+      ),
+    ),
+  );
+  return silent.map((target) => `${targetName(target)} answers the probes of no uplink`);
+}
+
+function writeUnusable({ carrier, drained, probe }: UplinkStatus): Cell {
   if (drained) return { text: carrier ? "drained" : "drained, no carrier", colour: "yellow" };
+  if (carrier && probe?.path === "dead") return { text: "dead path", colour: "red" };
   return { text: carrier ? "not usable" : "no carrier", colour: "red" };
 }
 

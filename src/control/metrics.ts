@@ -114,6 +114,23 @@ function uplinkMetrics({ teams }: Status): Metric[] {
   return [
     each("usable", "1 where vNICs may be placed.", (uplink) => Number(uplink.usable)),
     each("carrier", "1 where there is a link.", (uplink) => Number(uplink.carrier)),
+    each("path_healthy", "1 where probes find its path alive, 0 where not.", ({ probe }) =>
+      probe === null ? null : Number(probe.path === "healthy"),
+    ),
+    each(
+      "probe_heard_timestamp_seconds",
+      "When a probe was last answered by it, or another uplink's came in, Unix time.",
+      ({ probe }) => (probe?.heardAtMs == null ? null : probe.heardAtMs / 1000),
+    ),
+    {
+      name: "uplinkd_uplink_probes_sent_total",
+      type: "counter",
+      help: "Probes sent by it.",
+      samples: uplinks.map(({ uplink, labels }) => ({
+        labels,
+        value: uplink.probe?.sentFrames ?? null,
+      })),
+    },
     each("speed_bytes_per_second", "Line rate.", (uplink) => rate(uplink.speedBitsPerSecond)),
     each("capacity_bytes_per_second", "Line rate less headroom, 0 where not usable.", (uplink) =>
       rate(uplink.capacityBitsPerSecond),

@@ -9,7 +9,9 @@ import { SYSTEM_CLOCK } from "../model/clock.ts";
 import type { Problem } from "../model/domain.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
+import { probeBlock } from "../model/probe.ts";
 import { VERSION } from "../model/version.ts";
+import { Ears } from "../packet/ear.ts";
 import { PacketSocket } from "../packet/socket.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { Admissions } from "./admissions.ts";
@@ -26,6 +28,7 @@ import { Migrations } from "./migrations.ts";
 import { inheritedSocket, notifySupervisor, watchdogIntervalMs } from "./notify.ts";
 import { Operator } from "./operator.ts";
 import { Pauses } from "./pauses.ts";
+import { Prober } from "./prober.ts";
 import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -46,6 +49,17 @@ export interface DaemonOptions {
 
 /** Changes of tc objects by others may come in storms; looked at once they have settled this long. */
 const SETTLE_MS = 200;
+/** Prepared messages are sent by another thread; looked at by then if it has not said that they are. */
+const REACTION_MS = 100;
+
+/** What tells this host from others on its network; null where nothing does. */
+function readHostId(): string | null {
+  try {
+    return readFileSync("/etc/machine-id", "utf8").trim() || null;
+  } catch {
+    return null;
+  }
+}
 
 /**
  * Starts the daemon.
@@ -76,6 +90,8 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         `uplink ${port} lost: the prepared plan was sent after ${microseconds} us, ${errors} refused`,
         { uplink: port, microseconds },
       );
+      // Of a dead path the kernel tells nothing.
+      runSoon(`uplink ${port}: the prepared plan was sent`, 0);
     },
     onOverrun: () =>
       log.tell("warning", "overrun", "kernel events were lost; everything is read anew"),
@@ -86,8 +102,21 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         `no kernel events any more: ${message}; everything is read every few seconds`,
       ),
   });
+  const frames = openFrames();
+  const prober: Prober = new Prober({
+    frames,
+    listen: Ears.open,
+    log,
+    clock: SYSTEM_CLOCK,
+    block: probeBlock(readHostId() ?? bootId),
+    hostMacs: () => kernel.macs(),
+    changed: (dead) => {
+      const sent = dead.filter((uplink) => kernel.react(uplink));
+      runSoon("a path died or works again", sent.length > 0 ? REACTION_MS : 0);
+    },
+  });
   const announcer = new Announcer({
-    frames: openFrames(),
+    frames,
     log,
     clock: SYSTEM_CLOCK,
     rules: () => loaded.config.announcements,
@@ -130,6 +159,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     loaded,
     observeOnly: observe,
     domainsComplete: () => domains.complete,
+    probes: prober,
   });
   const admissions = new Admissions({
     log,
@@ -140,6 +170,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   });
 
   const takeAway = async (as: "released" | "observing") => {
+    prober.stop();
     const failed = [...(await migrations.abortAll()), ...(await pauses.resumeAll())];
     const { steps, refused } = await loop.release(as);
     return {
@@ -162,6 +193,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     report,
     enforced: ({ world, plan }) => {
       announcer.follow(world, plan);
+      prober.follow(world);
       writeUndos(options.runDir, world, plan, log);
       writeReleaseScript(options.stateDir, world, journal.contents, log);
     },
@@ -253,6 +285,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         run,
         loop.loads,
         loop.drift,
+        (uplink) => prober.statusOf(uplink),
       );
     },
     explain: async (domain: string) =>
@@ -327,6 +360,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     confirmation.stop();
     process.off("SIGHUP", reload);
     clearInterval(feeding);
+    prober.stop();
     announcer.close();
     await monitor.stop();
     await hookServer.close();

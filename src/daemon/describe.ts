@@ -7,6 +7,7 @@ import type {
   DomainStatus,
   Drift,
   HostClassStatus,
+  ProbeStatus,
   Status,
   TeamStatus,
   VnicStatus,
@@ -30,12 +31,13 @@ export function describeStatus(
   run: Run,
   loads: LoadMemory,
   drift: readonly Drift[],
+  probeOf: (uplink: string) => ProbeStatus | null,
 ): Status {
   return {
     daemon,
     teams: run.world.teams.map((team) => {
       const plan = run.plan.teams.find((candidate) => candidate.name === team.config.name);
-      return describeTeam(team, plan, run, loads);
+      return describeTeam(team, plan, run, loads, probeOf);
     }),
     domains: run.world.domains.map((domain) => describeDomain(domain, run, loads)),
     problems: [...run.plan.problems, ...run.world.domains.flatMap((domain) => domain.problems)],
@@ -121,6 +123,7 @@ function describeTeam(
   plan: TeamPlan | undefined,
   run: Run,
   loads: LoadMemory,
+  probeOf: (uplink: string) => ProbeStatus | null,
 ): TeamStatus {
   return {
     name: team.config.name,
@@ -135,6 +138,7 @@ function describeTeam(
         usable: planned?.usable ?? false,
         drained: uplink.drainedAtMs !== null,
         carrier: uplink.carrier,
+        probe: probeOf(uplink.name),
         speedBitsPerSecond: uplink.speedBitsPerSecond,
         capacityBitsPerSecond: planned?.capacityBitsPerSecond ?? 0,
         committedBitsPerSecond: planned?.committedBitsPerSecond ?? 0,

@@ -4,6 +4,7 @@ import { applySteps, compileSteps } from "../apply/kernel.ts";
 import type { NetlinkError } from "../model/errors.ts";
 import type { ClassCounters } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
+import type { Mac } from "../model/mac.ts";
 import type { Step } from "../model/step.ts";
 import { dumpCounters, dumpKernel, dumpLinks } from "../netlink/dump.ts";
 import type { Link } from "../netlink/link.ts";
@@ -88,6 +89,19 @@ export class LinuxKernel implements KernelPort {
         compileSteps(steps, (name) => this.#ifindexOf(name)),
       );
     } else if (this.#armed.delete(ifindex)) this.#monitor.disarm(ifindex);
+  }
+
+  /** MACs of all devices, as of the last look. */
+  macs(): ReadonlySet<Mac> {
+    return new Set(this.#links.flatMap(({ address }) => (address === null ? [] : [address])));
+  }
+
+  /** Sends what lies ready for a port whose path is dead although its link is up. @returns whether anything lay there */
+  react(port: string): boolean {
+    const ifindex = this.#ifindexOf(port);
+    if (ifindex === undefined || !this.#armed.delete(ifindex)) return false;
+    this.#monitor.react(ifindex);
+    return true;
   }
 
   close(): Promise<void> {

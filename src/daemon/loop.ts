@@ -5,10 +5,8 @@
 
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
-import type { TeamConfig } from "../model/config.ts";
 import { StateError, type UplinkError } from "../model/errors.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
-import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Drift } from "../model/status.ts";
@@ -17,7 +15,6 @@ import type { World } from "../model/world.ts";
 import { type BalanceMemory, NO_BALANCE, observeBalance } from "../observe/balance.ts";
 import { type LoadMemory, NO_LOADS, observeLoads } from "../observe/demand.ts";
 import { type MoveMemory, observeMoves } from "../observe/moves.ts";
-import { observeUplinks, type UplinkMemories } from "../observe/uplinks.ts";
 import { buildWorld, type KnownDomain, type Observation } from "../observe/world.ts";
 import { type LossPlan, planLosses } from "../plan/loss.ts";
 import { planWorld } from "../plan/plan.ts";
@@ -26,7 +23,8 @@ import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
 import { isUnmarked, type Journal, type UnmarkedObject } from "./journal.ts";
 import { latchDemand, sameDemand } from "./latch.ts";
-import type { KernelPort, TeamDevices } from "./ports.ts";
+import { Outages } from "./outages.ts";
+import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
 import { describeTampering } from "./tampering.ts";
@@ -61,12 +59,13 @@ export interface LoopOptions {
   readonly observeOnly: boolean;
   /** Whether libvirt has told of all domains: before, what no domain claims may still be some domain's. */
   readonly domainsComplete: () => boolean;
+  readonly probes: PathSource;
 }
 
 export class ControlLoop {
   readonly #options: LoopOptions;
   #loaded: LoadedConfig;
-  #uplinks: UplinkMemories = new Map();
+  readonly #outages: Outages;
   #loads: LoadMemory = NO_LOADS;
   #latched: ReadonlyMap<Mac, number> = new Map();
   #moves: MoveMemory = new Map();
@@ -87,6 +86,7 @@ export class ControlLoop {
   constructor(options: LoopOptions) {
     this.#options = options;
     this.#loaded = options.loaded;
+    this.#outages = new Outages(options.log, options.probes);
   }
 
   get last(): Run | null {
@@ -148,7 +148,8 @@ export class ControlLoop {
     const looked = [...devices, findStrays(journal.contents, devices, links)];
     const snapshot = kernel.readKernel(looked);
     const nowMs = now();
-    this.#observeUplinks(links, teams, devices, nowMs);
+    const { paths, block } = this.#options.probes;
+    const uplinks = this.#outages.look(links, teams, devices, nowMs);
     const build = () => {
       this.#seen = {
         nowMs,
@@ -157,7 +158,9 @@ export class ControlLoop {
         links,
         kernel: snapshot.objects,
         conflicts: snapshot.conflicts,
-        uplinks: this.#uplinks,
+        uplinks,
+        paths,
+        probeBlock: block,
         drains: this.#drains(),
         loads: this.#loads,
         latched: this.#latched,
@@ -378,31 +381,6 @@ export class ControlLoop {
     for (const loss of run.losses) {
       this.#options.kernel.arm(loss.uplink, diffKernel(run.plan.kernel, loss.plan.kernel));
     }
-  }
-
-  #observeUplinks(
-    links: readonly LinkState[],
-    teams: readonly TeamConfig[],
-    devices: readonly TeamDevices[],
-    nowMs: number,
-  ): void {
-    const byName = new Map(links.map((link) => [link.name, link]));
-    let memories: UplinkMemories = new Map();
-    teams.forEach((team, index) => {
-      const ports = devices[index]?.ports ?? [];
-      const seen = observeUplinks(this.#uplinks, byName, ports, team, nowMs);
-      memories = new Map([...memories, ...seen.memories]);
-      for (const change of seen.changes) {
-        const lost = change.change === "lost";
-        this.#options.log.tell(
-          lost ? "warning" : "notice",
-          lost ? "uplink-lost" : "uplink-returned",
-          `team ${team.name}: uplink ${change.uplink} ${lost ? "lost" : "returned"}: ${change.reason}`,
-          { team: team.name, uplink: change.uplink },
-        );
-      }
-    });
-    this.#uplinks = memories;
   }
 }
 

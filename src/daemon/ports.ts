@@ -2,6 +2,8 @@
 import type { NetlinkError } from "../model/errors.ts";
 import type { ClassCounters, Conflict, KernelMap } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
+import type { Mac } from "../model/mac.ts";
+import type { PathState } from "../model/probe.ts";
 import type { Step } from "../model/step.ts";
 
 /** A bond and its ports, by name. */
@@ -47,6 +49,23 @@ export interface MigrationCall {
 }
 
 export type DomainJob = "none" | "migration" | "other";
+/** What is known of paths behind links. */
+export interface PathSource {
+  /** Who isn't named is healthy. */
+  readonly paths: ReadonlyMap<string, PathState>;
+  /** The host's block of MACs for probes, see probeBlock. */
+  readonly block: Mac;
+}
+
+/** What comes in by one uplink, past the bond; never waits. */
+export interface EarPort {
+  /** Frames to its probes' MAC since the last call. */
+  readonly answers: () => readonly { readonly vlanId: number; readonly frame: Uint8Array }[];
+  /** Frames to groups since the last call; the first few of many. */
+  readonly floods: () => readonly Uint8Array[];
+  readonly close: () => void;
+}
+
 export type DomainRunState = "running" | "paused" | "other" | "absent";
 
 /** Calls to libvirt; each has a deadline of its own and rejects with LibvirtError. */

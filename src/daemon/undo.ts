@@ -120,6 +120,8 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     lines.push(`quiet ip link set dev ${object.device} promisc ${object.on ? "on" : "off"}`);
   }
   for (const port of ports) {
+    drop(port, "ingress", FILTER_PRIORITY.probeFrom);
+    drop(port, "ingress", FILTER_PRIORITY.probeTo);
     drop(port, "ingress", FILTER_PRIORITY.redirect);
     drop(port, "ingress", FILTER_PRIORITY.reflection);
   }

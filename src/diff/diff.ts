@@ -125,6 +125,7 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "queue-reset":
       case "reflection":
       case "redirect":
+      case "probe-guard":
         return !hooks.has(object.device);
       default:
         return true;
@@ -155,11 +156,12 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "host-source": 12,
   reflection: 13,
   redirect: 14,
-  promiscuity: 15,
-  "bond-option": 16,
-  "port-queue": 17,
-  vnic: 18,
-  "unknown-filter": 19,
+  "probe-guard": 15,
+  promiscuity: 16,
+  "bond-option": 17,
+  "port-queue": 18,
+  vnic: 19,
+  "unknown-filter": 20,
 };
 
 /**

@@ -1,6 +1,7 @@
 /** The daemon's configuration (uplinkd.yaml) with every default filled in. */
 import type { HostClass, HostShare } from "./host-traffic.ts";
 import type { FailoverAction, Priority } from "./policy.ts";
+import type { ProbeRules } from "./probe.ts";
 
 export interface UplinkConfig {
   readonly name: string;
@@ -47,6 +48,8 @@ export interface TeamConfig {
   /** Window of the load averages: time constant of an exponentially weighted average. */
   readonly loadWindowMs: number;
   readonly rebalance: RebalanceRules;
+  /** null: a link that is up counts as a path that works. */
+  readonly probes: ProbeRules | null;
 }
 
 /** Upper bounds for what annotations may ask for; the first entry whose pattern matches holds. */

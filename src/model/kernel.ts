@@ -49,6 +49,10 @@ export const FILTER_PRIORITY = {
   control: 7577,
   /** port egress, matchall: queue_mapping 0, only on ports with several tx queues. */
   queueReset: 7580,
+  /** port ingress, flower dst_mac, the host's block: an answer to a probe, read before it gets here. */
+  probeTo: 7581,
+  /** port ingress, flower src_mac, the host's block: another uplink's probe, likewise. */
+  probeFrom: 7582,
 } as const;
 
 /**
@@ -278,6 +282,19 @@ export interface RedirectFilter {
   readonly toIfindex: number;
 }
 
+/**
+ * Ends probes and their answers where they arrive. The daemon's socket sees them before (packet taps come first in
+ * __netif_receive_skb_core); the bridge must not: it would flood them to the guests and learn the probes' MACs.
+ */
+export interface ProbeGuard {
+  readonly kind: "probe-guard";
+  readonly device: string;
+  /** Which address of the frame is of the block. */
+  readonly side: "to" | "from";
+  /** The host's block, see probeBlock: all MACs that differ from it in the last byte only. */
+  readonly block: Mac;
+}
+
 export interface ControlFilter {
   readonly kind: "control";
   readonly device: string;
@@ -323,6 +340,7 @@ export type KernelObject =
   | HostMatchFilter
   | ReflectionFilter
   | RedirectFilter
+  | ProbeGuard
   | ControlFilter
   | QueueResetFilter
   | UnknownFilter;
@@ -360,6 +378,8 @@ export function kernelKey(object: KernelObject): string {
       return `${object.kind} ${object.device} ${object.position}`;
     case "control":
       return `${object.kind} ${object.device} ${object.protocol}`;
+    case "probe-guard":
+      return `${object.kind} ${object.device} ${object.side}`;
     case "unknown-filter":
       return `${object.kind} ${object.device} ${object.hook} ${object.priority} ${object.protocol} ${object.handle}`;
   }

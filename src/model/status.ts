@@ -23,12 +23,33 @@ export interface DaemonStatus {
   readonly confirmByMs: number | null;
 }
 
+/** What probes say of an uplink. */
+export interface ProbeStatus {
+  /** That its probes come from. */
+  readonly mac: string;
+  /** unlinked: it has no link to be probed by. unproven: nothing has come since its link came back. */
+  readonly path: "unlinked" | "unproven" | "healthy" | "dead";
+  readonly targets: readonly {
+    readonly address: string;
+    /** 0: untagged. */
+    readonly vlanId: number;
+    /** By this uplink, at the last look. */
+    readonly answers: boolean;
+  }[];
+  /** Since the daemon's start, or since it has been probed. */
+  readonly sentFrames: number;
+  /** When an answer or another uplink's probe last came in; null: never. */
+  readonly heardAtMs: number | null;
+}
+
 export interface UplinkStatus {
   readonly name: string;
   readonly usable: boolean;
   /** Taken out of service by an operator. */
   readonly drained: boolean;
   readonly carrier: boolean;
+  /** null: it isn't probed. */
+  readonly probe: ProbeStatus | null;
   /** null where neither configuration nor driver says. */
   readonly speedBitsPerSecond: number | null;
   /** Speed less headroom; 0 where not usable. */

@@ -39,6 +39,10 @@ export interface UplinkState {
   readonly distributing: boolean;
   /** False where a health probe found the path dead; true where none is configured. */
   readonly healthy: boolean;
+  /** Why its path counts as dead; "" where it doesn't. */
+  readonly pathReason: string;
+  /** The MAC that its probes come from; null: it sends none. */
+  readonly probeMac: Mac | null;
   /** When an operator took it out of service; null: in service. */
   readonly drainedAtMs: number | null;
   /** Bonding's queue id; 0 for none. */

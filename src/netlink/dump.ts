@@ -16,7 +16,8 @@ import {
 import { dumpActionsMessage, parseSharedActions } from "./action.ts";
 import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";
 import { dumpFiltersMessage, type Filter, parseFilter } from "./filter.ts";
-import { isOurPlace, objectsOf } from "./filter-object.ts";
+import { isOurPlace } from "./filter-object.ts";
+import { objectsOf } from "./found-filter.ts";
 import { dumpLinksMessage, type Link, parseLink } from "./link.ts";
 import { dumpQdiscsMessage, parseQdisc, type Qdisc } from "./qdisc.ts";
 import type { RequestSocket } from "./socket.ts";

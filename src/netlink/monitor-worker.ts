@@ -85,6 +85,9 @@ function readCommands(): void {
       case "listen":
         listen(command.on);
         break;
+      case "react":
+        fire(command.ifindex, process.hrtime.bigint());
+        break;
       case "stop":
         stopped = true;
     }
@@ -134,10 +137,14 @@ function onHealth(health: LinkHealth, atNs: bigint): void {
   if (!watch.note(health)) return;
   // What was armed a moment ago may still wait behind the events that are being read.
   readCommands();
-  const ready = armed.get(health.ifindex);
+  fire(health.ifindex, atNs);
+}
+
+function fire(ifindex: number, atNs: bigint): void {
+  const ready = armed.get(ifindex);
   if (ready === undefined) return;
-  armed.delete(health.ifindex);
-  tell(react(health.ifindex, ready, atNs));
+  armed.delete(ifindex);
+  tell(react(ifindex, ready, atNs));
 }
 
 function react(ifindex: number, ready: Armed, eventAtNs: bigint): MonitorEvent {

@@ -46,6 +46,7 @@ export type MonitorCommand =
   | { readonly type: "disarm"; readonly ifindex: number }
   /** Whether changes of traffic control are listened to; that they are again is answered. */
   | { readonly type: "listen"; readonly on: boolean }
+  | { readonly type: "react"; readonly ifindex: number }
   | { readonly type: "stop" };
 
 export interface MonitorWorkerData {
@@ -139,6 +140,11 @@ export class Monitor {
       this.#command({ type: "listen", on: true }, []);
       if (!this.#closed && !this.#ended) await listening;
     }
+  }
+
+  /** Sends what is armed for a port now, as if its carrier were lost. */
+  react(ifindex: number): void {
+    this.#command({ type: "react", ifindex }, []);
   }
 
   /** Ends the worker; no event comes after that. */

@@ -14,6 +14,7 @@ import {
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
+import { type PathState, probeMac } from "../model/probe.ts";
 import type {
   DomainState,
   MigrationRecord,
@@ -52,6 +53,10 @@ export interface Observation {
   readonly kernel: KernelMap;
   readonly conflicts: readonly Conflict[];
   readonly uplinks: UplinkMemories;
+  /** What probes say of each uplink's path; who isn't named is healthy. */
+  readonly paths: ReadonlyMap<string, PathState>;
+  /** The host's block of MACs for probes. */
+  readonly probeBlock: Mac;
   /** When each uplink that is out of service was drained. */
   readonly drains: ReadonlyMap<string, number>;
   readonly loads: LoadMemory;
@@ -68,7 +73,8 @@ export interface Observation {
 export function buildWorld(seen: Observation): World {
   const byName = new Map(seen.links.map((link) => [link.name, link]));
   const byIndex = new Map(seen.links.map((link) => [link.ifindex, link]));
-  const teams = seen.teams.map((config) => buildTeam(config, seen, byName, byIndex));
+  const numbers = { last: 0 };
+  const teams = seen.teams.map((config) => buildTeam(config, seen, byName, byIndex, numbers));
   const filters = indexFilters(seen.kernel, teams);
   const backlogs = indexBacklogs(seen, teams);
   const claimed = new Set<Mac>();
@@ -104,6 +110,7 @@ function buildTeam(
   seen: Observation,
   byName: ReadonlyMap<string, LinkState>,
   byIndex: ReadonlyMap<number, LinkState>,
+  numbers: { last: number },
 ): TeamState {
   const bond = byName.get(config.bond);
   const details = bond?.bond ?? null;
@@ -131,7 +138,11 @@ function buildTeam(
             hashPolicy: details.hashPolicy,
             portOrder: details.portOrder,
           },
-    uplinks: names.map((name) => buildUplink(name, config, seen, byName.get(name), bond)),
+    uplinks: names.map((name) => {
+      // Counted over all teams, probed or not: another team's configuration moves no MAC.
+      numbers.last += 1;
+      return buildUplink(name, config, seen, byName.get(name), bond, numbers.last);
+    }),
     conflicts: seen.conflicts.filter(
       (conflict) => names.includes(conflict.device) || conflict.device === config.bond,
     ),
@@ -176,9 +187,11 @@ function buildUplink(
   seen: Observation,
   link: LinkState | undefined,
   bond: LinkState | undefined,
+  number: number,
 ): UplinkState {
   const stated = config.uplinks.find((uplink) => uplink.name === name);
   const memory = seen.uplinks.get(name);
+  const path = config.probes === null ? undefined : seen.paths.get(name);
   return {
     name,
     ifindex: link?.ifindex ?? 0,
@@ -194,7 +207,9 @@ function buildUplink(
     bondUp: link?.port?.bondUp ?? false,
     inBond: link !== undefined && bond !== undefined && link.masterIfindex === bond.ifindex,
     distributing: isDistributing(link, bond),
-    healthy: true,
+    healthy: path?.healthy ?? true,
+    pathReason: path?.reason ?? "",
+    probeMac: config.probes === null ? null : probeMac(seen.probeBlock, number),
     drainedAtMs: seen.drains.get(name) ?? null,
     queueId: link?.port?.queueId ?? 0,
     txQueues: link?.txQueues ?? 1,

@@ -8,6 +8,7 @@ import {
   type LeafQueue,
   ROOT_MINOR,
 } from "../model/kernel.ts";
+import { blockOf } from "../model/probe.ts";
 import { ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";
 import { ceilingOf, controlRate, type Silence, type UplinkGrants } from "./grants.ts";
@@ -151,6 +152,10 @@ function putUplink(
   const controlQueue: LeafQueue = { type: "pfifo", limitPackets: CONTROL_LIMIT_PACKETS };
   put({ kind: "leaf", device, minor: CONTROL_MINOR, queue: controlQueue });
   put({ kind: "clsact", device });
+  if (input.team.config.probes !== null && uplink.probeMac !== null) {
+    const block = blockOf(uplink.probeMac);
+    for (const side of ["to", "from"] as const) put({ kind: "probe-guard", device, side, block });
+  }
   for (const { name } of CONTROL_PROTOCOLS) {
     put({ kind: "control", device, protocol: name, minor: CONTROL_MINOR });
   }

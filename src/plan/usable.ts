@@ -97,7 +97,10 @@ function judgeLink(uplink: UplinkState, nowMs: number): Link {
   if (!uplink.adminUp) return dead("administratively down");
   if (!uplink.carrier) return dead("no carrier");
   if (!uplink.distributing) return dead("LACP has not agreed on it: bonding doesn't send by it");
-  if (!uplink.healthy) return dead("link up, but its path is dead");
+  if (!uplink.healthy) {
+    const { pathReason } = uplink;
+    return dead(`link up, but its path is dead${pathReason === "" ? "" : `: ${pathReason}`}`);
+  }
   if (drained) return dead("its link is up");
   const heldUntilMs = uplink.returnedAtMs === null ? null : uplink.returnedAtMs + uplink.holdDownMs;
   if (heldUntilMs !== null && nowMs < heldUntilMs) {

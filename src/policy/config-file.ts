@@ -5,6 +5,7 @@ import { PolicyError } from "../model/errors.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";
 import { hostContradictions, hostFileSchema, limitFault } from "./host-file.ts";
 import { action, duration, name, priority, rate } from "./policy-file.ts";
+import { probeContradictions, probesFileSchema } from "./probes-file.ts";
 import { parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
 
 /** Linux: IFNAMSIZ is 16 with the closing zero; no '/' and no space (dev_valid_name). */
@@ -66,6 +67,7 @@ const team = strictMap({
     .union([rebalanceMode, rebalance])
     .optional()
     .describe("Whether vNICs move to even out what uplinks carry; 'off' by default."),
+  probes: z.union([z.literal("off"), probesFileSchema]).optional(),
   host: hostFileSchema.optional(),
 });
 
@@ -282,6 +284,9 @@ function teamContradictions(file: ConfigFile): Contradiction[] {
       const wrong = outside(coolDown, 1000, 24 * 3600e3);
       if (wrong !== null) complain(["rebalance", "coolDown"], wrong);
     }
+    if (typeof entry.probes === "object")
+      for (const { path: at, message } of probeContradictions(entry.probes))
+        complain(["probes", ...at], message);
     for (const { key, leastMs, mostMs } of TEAM_BOUNDS) {
       const wrong = outside(entry[key], leastMs, mostMs);
       if (wrong !== null) complain([key], wrong);

@@ -2,6 +2,7 @@
 import { stringify } from "yaml";
 import type { Config, TeamConfig, UplinkConfig } from "../model/config.ts";
 import type { HostClass } from "../model/host-traffic.ts";
+import type { ProbeRules } from "../model/probe.ts";
 import { formatPercent, formatRate, parseRate } from "../model/units.ts";
 
 export function writeConfig(config: Config): string {
@@ -57,6 +58,7 @@ function writeTeam(team: TeamConfig): object {
       threshold: formatPercent(team.rebalance.threshold),
       coolDown: writeDuration(team.rebalance.coolDownMs),
     },
+    probes: team.probes === null ? "off" : writeProbes(team.probes),
     host: {
       reservation: writeRate(team.host.reservationBitsPerSecond),
       ...given("limit", team.host.limitBitsPerSecond, writeRate),
@@ -86,6 +88,20 @@ function writeHostClass(entry: HostClass): object {
 
 function same<T>(value: T): T {
   return value;
+}
+
+function writeProbes(rules: ProbeRules): object {
+  return {
+    interval: writeDuration(rules.intervalMs),
+    losses: rules.losses,
+    targets: rules.targets.map(({ address, vlanId, sources }) => ({
+      address,
+      vlan: vlanId,
+      sources: Object.entries(sources).map(([uplink, own]) => ({ uplink, address: own })),
+    })),
+    require: rules.require,
+    between: rules.betweenVlanIds.length === 0 ? "off" : [...rules.betweenVlanIds],
+  };
 }
 
 function writeUplink(uplink: UplinkConfig): object {

@@ -9,6 +9,7 @@ import type {
 } from "../model/config.ts";
 import type { HostShare } from "../model/host-traffic.ts";
 import { FAILOVER_ACTIONS } from "../model/policy.ts";
+import type { ProbeRules, ProbeTarget } from "../model/probe.ts";
 import type { ConfigFile, TeamFile } from "./config-file.ts";
 import { buildHostClasses } from "./host-file.ts";
 
@@ -33,6 +34,16 @@ const TEAM_DEFAULTS = {
     /** Longer than MOVE_WINDOW_MS, so that evening out leaves a MAC's moves to failures; loads of people change in minutes. */
     coolDownMs: 5 * 60e3,
   },
+} as const;
+
+/** Every default of probes, where they are configured at all. */
+const PROBE_DEFAULTS = {
+  /** A dead path is left within 2.5 s; a gateway gets one ARP request a second and uplink, by unicast. */
+  intervalMs: 1000,
+  /** One frame may be lost, and one more in a burst; three looks, 1.5 s, span what a busy switch drops. */
+  losses: 3,
+  /** A gateway that is rebooted is no uplink's loss. */
+  require: "any",
 } as const;
 
 /** Every default of a host's share: enough for ssh and libvirt's control, not for a migration's bulk. */
@@ -167,6 +178,7 @@ function buildTeam(file: TeamFile): TeamConfig {
     steering: file.steering ?? null,
     loadWindowMs: file.loadWindow ?? TEAM_DEFAULTS.loadWindowMs,
     rebalance: buildRebalance(file.rebalance),
+    probes: file.probes === undefined || file.probes === "off" ? null : buildProbes(file.probes),
   };
 }
 
@@ -194,6 +206,27 @@ function buildUplink(file: NonNullable<TeamFile["uplinks"]>[number]): UplinkConf
     name: file.name,
     label: file.label ?? null,
     speedBitsPerSecond: file.speed ?? null,
+  };
+}
+
+type ProbesFile = Exclude<NonNullable<TeamFile["probes"]>, "off">;
+
+function buildProbes(file: ProbesFile): ProbeRules {
+  const targets = (file.targets ?? []).map((target): ProbeTarget => {
+    if (typeof target === "string") return { address: target, vlanId: 0, sources: {} };
+    const { address, vlan, sources } = target;
+    const own = (sources ?? []).map((source) => [source.uplink, source.address] as const);
+    return { address, vlanId: vlan ?? 0, sources: Object.fromEntries(own) };
+  });
+  // Where targets are, uplinks reach each other, too; a trunk's native VLAN is often nobody's.
+  const vlanIds = targets.length === 0 ? [0] : targets.map(({ vlanId }) => vlanId);
+  const between = file.between ?? vlanIds;
+  return {
+    intervalMs: file.interval ?? PROBE_DEFAULTS.intervalMs,
+    losses: file.losses ?? PROBE_DEFAULTS.losses,
+    targets,
+    require: file.require ?? PROBE_DEFAULTS.require,
+    betweenVlanIds: between === "off" ? [] : [...new Set(between)],
   };
 }
 

@@ -13,6 +13,7 @@ import {
   type NetworkPolicy,
   type NetworkWish,
 } from "../model/policy.ts";
+import { UNPROBED } from "../model/probe.ts";
 import { clip, formatRate, parsePercent } from "../model/units.ts";
 import { nearestWord } from "../model/word.ts";
 import type { BondMode, DomainState, TeamState, VnicState, World } from "../model/world.ts";
@@ -220,6 +221,7 @@ class Checker {
         steering: team.steering ?? "redirect",
         loadWindowMs: 1,
         rebalance: { mode: "off", threshold: 1, coolDownMs: 0 },
+        probes: null,
       },
       bond: {
         name: bond,
@@ -243,7 +245,7 @@ class Checker {
         bondUp: entry.carrier !== false,
         inBond: true,
         distributing: true,
-        healthy: true,
+        ...UNPROBED,
         drainedAtMs: null,
         holdDownMs: 0,
         queueId: 0,

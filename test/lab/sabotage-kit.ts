@@ -39,6 +39,7 @@ const SABOTAGES = {
       ),
     ),
   "reflection filters gone": () => deleteOnPorts("ingress", [7575]),
+  "probe guards gone": () => deleteOnPorts("ingress", [7581, 7582]),
   "redirect filters gone": () => deleteOnPorts("ingress", [7576]),
   "control filters gone": () => deleteOnPorts("egress", [7577, 7578, 7579]),
   /** vNICs then go by the bond's own choice, the active port. */

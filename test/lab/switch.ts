@@ -94,13 +94,51 @@ export function unbundle(cable: number): void {
  * state, or a transceiver gone bad. Done before the bridge sees the frame, so it outlasts a pulled cable.
  */
 export function stopForwarding(cable: number): void {
+  stopDirections(cable, ["ingress", "egress"]);
+}
+
+/** The same for one direction: `out` is what the host sends by it. */
+export function stopOneWay(cable: number, direction: "out" | "in"): void {
+  stopDirections(cable, [direction === "out" ? "ingress" : "egress"]);
+}
+
+function stopDirections(cable: number, hooks: readonly ("ingress" | "egress")[]): void {
   tc(
     [
       `qdisc add dev p${cable} clsact`,
-      `filter add dev p${cable} ingress pref 1 matchall action drop`,
-      `filter add dev p${cable} egress pref 1 matchall action drop`,
+      ...hooks.map((hook) => `filter add dev p${cable} ${hook} pref 1 matchall action drop`),
     ],
     switchNamespace,
+  );
+}
+
+/** Cuts the link between two switches; both keep all their other links. */
+export function joinSwitches(joined: boolean): void {
+  ip([`link set trunk1 ${joined ? "up" : "down"}`], switchNamespace);
+}
+
+/** The address that the network outside has in a VLAN too, untagged being another. */
+export function addVlan(vlanId: number, address: string): void {
+  ip(
+    [
+      `link add link sbr name vlan${vlanId} type vlan id ${vlanId}`,
+      `addr add ${address} dev vlan${vlanId}`,
+      `link set vlan${vlanId} up`,
+    ],
+    switchNamespace,
+  );
+}
+
+/** Where the switch has learned each address, by the port's name. */
+export function readLearned(): ReadonlyMap<string, string> {
+  interface Entry {
+    readonly mac: string;
+    readonly ifname: string;
+    readonly state: string;
+  }
+  const entries = readJson<Entry>("bridge", "fdb show", switchNamespace);
+  return new Map(
+    entries.filter(({ state }) => state !== "permanent").map(({ mac, ifname }) => [mac, ifname]),
   );
 }
 

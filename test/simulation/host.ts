@@ -17,6 +17,7 @@ import type { ConnectionOptions } from "../../src/libvirt/connection.ts";
 import { type Connection, LibvirtMonitor } from "../../src/libvirt/monitor.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import { UplinkError } from "../../src/model/errors.ts";
+import { probeBlock } from "../../src/model/probe.ts";
 import type { LoadedConfig } from "../../src/policy/load.ts";
 
 /** Changes of tc objects by others are looked at once they have settled this long, as in the daemon. */
@@ -109,6 +110,7 @@ export class Daemon {
       loaded,
       observeOnly: false,
       domainsComplete: () => domains.complete,
+      probes: { paths: new Map(), block: probeBlock("host") },
     });
     this.#admissions = new Admissions({
       log,

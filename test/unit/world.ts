@@ -103,6 +103,8 @@ function buildUplink(spec: UplinkSpec, index: number): UplinkState {
     inBond: true,
     distributing: true,
     healthy: true,
+    pathReason: "",
+    probeMac: null,
     drainedAtMs: null,
     holdDownMs: 30_000,
     queueId: index + 1,
@@ -137,6 +139,7 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
       loadWindowMs: 10_000,
       rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
       steering: null,
+      probes: null,
       ...spec.config,
     },
     bond: {

@@ -7,6 +7,8 @@ import { ControlLoop } from "../../../src/daemon/loop.ts";
 import { Registry } from "../../../src/daemon/registry.ts";
 import type { DomainDefinition } from "../../../src/model/domain.ts";
 import { kernelKey } from "../../../src/model/kernel.ts";
+import { type PathState, probeBlock } from "../../../src/model/probe.ts";
+import { buildConfig } from "../../../src/policy/config.ts";
 import { loadAll } from "../../../src/policy/load.ts";
 import { macOf, NOW } from "../world.ts";
 import { FakeKernel, fakeLog } from "./fake.ts";
@@ -18,12 +20,14 @@ describe("the control loop", () => {
   let registry: Registry;
   let lines: string[];
   let complete: boolean;
+  let paths: Map<string, PathState>;
   let loop: ControlLoop;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "uplinkd-loop-"));
     kernel = new FakeKernel();
     complete = true;
+    paths = new Map();
     start();
   });
   afterEach(() => rmSync(directory, { recursive: true }));
@@ -44,6 +48,12 @@ describe("the control loop", () => {
       loaded,
       observeOnly: false,
       domainsComplete: () => complete,
+      probes: {
+        get paths() {
+          return paths;
+        },
+        block: probeBlock("host"),
+      },
     });
   }
 
@@ -66,6 +76,36 @@ describe("the control loop", () => {
   });
 
   const lastApplied = () => kernel.applied.at(-1) ?? [];
+
+  it("treats a dead path behind a live link as a lost uplink, once probes are configured", async () => {
+    registry.put(domain(1), "running");
+    const dead = { healthy: false, reason: "no answer by it from 192.0.2.1, which eno2 has" };
+    paths = new Map([["eno1", dead]]);
+    const unprobed = await loop.run();
+    assert.equal(unprobed.plan.teams[0]?.condition, "ok");
+    const config = buildConfig([
+      { teams: [{ bond: "bond0", probes: { targets: ["192.0.2.1"] } }] },
+    ]);
+    loop.reload({ config, policies: new Map(), files: [] });
+    const { plan, world } = await loop.run();
+    assert.equal(plan.teams[0]?.condition, "degraded");
+    assert.equal(plan.vnics[0]?.via, "eno2");
+    assert.deepEqual(plan.kernel.get("active-port bond0"), {
+      kind: "active-port",
+      bond: "bond0",
+      port: "eno2",
+    });
+    assert.ok(lastApplied().includes("add probe-guard eno1 to"));
+    assert.equal(world.teams[0]?.uplinks[0]?.lostAtMs, NOW);
+    assert.ok(
+      lines.some((line) =>
+        line.includes(`uplink eno1 lost: link up, but its path is dead: ${dead.reason}`),
+      ),
+    );
+    paths = new Map();
+    await loop.run();
+    assert.ok(lines.some((line) => line.includes("uplink eno1 returned: its path works again")));
+  });
 
   it("makes the kernel what the plan says, and then has nothing to do", async () => {
     registry.put(domain(1), "running");

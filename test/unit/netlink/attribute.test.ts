@@ -6,7 +6,7 @@ import { Attributes, viewOf } from "../../../src/netlink/attribute.ts";
 import { parseClass } from "../../../src/netlink/class.ts";
 import { parseAnswer } from "../../../src/netlink/error.ts";
 import { parseFilter } from "../../../src/netlink/filter.ts";
-import { objectsOf } from "../../../src/netlink/filter-object.ts";
+import { objectsOf } from "../../../src/netlink/found-filter.ts";
 import { parseLink } from "../../../src/netlink/link.ts";
 import { parseMessages } from "../../../src/netlink/message.ts";
 import { parseQdisc } from "../../../src/netlink/qdisc.ts";

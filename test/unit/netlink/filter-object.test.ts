@@ -6,12 +6,8 @@ import { formatPrefix, type Prefix, parsePrefix } from "../../../src/model/prefi
 import { parseSharedActions } from "../../../src/netlink/action.ts";
 import { parseClass } from "../../../src/netlink/class.ts";
 import { type Filter, parseFilter, setFilterMessage } from "../../../src/netlink/filter.ts";
-import {
-  type FilterObject,
-  filtersOf,
-  isOurPlace,
-  objectsOf,
-} from "../../../src/netlink/filter-object.ts";
+import { type FilterObject, filtersOf, isOurPlace } from "../../../src/netlink/filter-object.ts";
+import { objectsOf } from "../../../src/netlink/found-filter.ts";
 import { parseLink } from "../../../src/netlink/link.ts";
 import { parseMessages } from "../../../src/netlink/message.ts";
 import { parseQdisc } from "../../../src/netlink/qdisc.ts";

@@ -106,6 +106,7 @@ function teamOf(dice: Dice, index: number): TeamState {
     loadWindowMs: 10_000,
     rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
     steering: null,
+    probes: null,
   };
   const active = dice() < 0.9 ? (uplinks[Math.floor(dice() * count)]?.name ?? null) : null;
   return {
@@ -159,6 +160,8 @@ function uplinkOf(dice: Dice, team: number, at: number, healthy: boolean): Uplin
     inBond: dice() >= 0.03,
     distributing: true,
     healthy: fate < 0.2 || fate >= 0.24,
+    pathReason: "",
+    probeMac: null,
     drainedAtMs: fate >= 0.24 && fate < 0.3 ? NOW - 20_000 : null,
     queueId: dice() < 0.8 ? at + 1 : 0,
     txQueues: pick(dice, [1, 4]),

@@ -39,6 +39,23 @@ const hostClass = fc.record({
     { minLength: 1, maxLength: 3 },
   ),
 });
+const vlan = fc.integer({ min: 0, max: 4094 });
+const probes = fc
+  .record({
+    intervalMs: fc.integer({ min: 200, max: 60_000 }),
+    losses: fc.integer({ min: 2, max: 10 }),
+    targets: fc.uniqueArray(
+      fc.record({
+        address: fc.constantFrom("192.0.2.1", "192.0.2.254", "2001:db8::1", "fe80::1"),
+        vlanId: vlan,
+        sources: fc.constant({}),
+      }),
+      { maxLength: 3, selector: ({ address, vlanId }) => `${address} ${vlanId}` },
+    ),
+    require: fc.constantFrom("any" as const, "all" as const),
+    betweenVlanIds: fc.uniqueArray(vlan, { maxLength: 3 }),
+  })
+  .filter(({ targets, betweenVlanIds }) => targets.length + betweenVlanIds.length > 0);
 
 const team = fc
   .record({
@@ -72,6 +89,7 @@ const team = fc
       coolDownMs: ms,
     }),
     steering: fc.constantFrom(null, "hash", "redirect"),
+    probes: fc.option(probes),
   })
   .map((one) => ({ ...one, holdDownMaxMs: Math.max(one.holdDownMs, one.holdDownMaxMs) }));
 

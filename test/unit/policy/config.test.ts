@@ -48,6 +48,7 @@ describe("the configuration", () => {
         ...defaultTeam("bond0"),
         // Classes that hosts have by choice.
         hostClasses: config.teams[0]?.hostClasses ?? [],
+        probes: config.teams[0]?.probes ?? null,
         uplinks: [
           { name: "eno1", label: null, speedBitsPerSecond: null },
           { name: "eno2", label: "left", speedBitsPerSecond: 10e9 },
@@ -61,6 +62,10 @@ describe("the configuration", () => {
         ["migration", 1],
       ],
     );
+    assert.deepEqual(config.teams[0]?.probes?.targets, [
+      { address: "192.0.2.1", vlanId: 0, sources: {} },
+      { address: "2001:db8::1", vlanId: 20, sources: {} },
+    ]);
     assert.deepEqual(config.caps, [
       {
         domain: "test-*",

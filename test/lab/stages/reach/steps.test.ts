@@ -12,6 +12,7 @@ import { Registry } from "../../../../src/daemon/registry.ts";
 import { parseDomainXml } from "../../../../src/libvirt/domain-xml.ts";
 import type { NetlinkError } from "../../../../src/model/errors.ts";
 import { kernelKey } from "../../../../src/model/kernel.ts";
+import { probeBlock } from "../../../../src/model/probe.ts";
 import type { Step } from "../../../../src/model/step.ts";
 import { loadAll } from "../../../../src/policy/load.ts";
 import { resetToBare } from "../../bare.ts";
@@ -188,5 +189,6 @@ function newLoop(port: KernelPort, domains: readonly DomainShape[]): ControlLoop
     loaded,
     observeOnly: false,
     domainsComplete: () => true,
+    probes: { paths: new Map(), block: probeBlock("lab") },
   });
 }
