@@ -149,7 +149,8 @@ function checkBond(
     const remedy = `ip link set ${name} type bond miimon 100, and in the network's configuration`;
     found.push(failed("bond", name, "has no miimon: it never sees a lost cable", remedy));
   }
-  if (master === null || !master.isBridge) {
+  // One that is named may carry bridges on its VLAN interfaces, or macvtaps.
+  if (master === null ? !configured.has(name) : !master.isBridge) {
     const message =
       master === null ? "is no bridge's port" : `belongs to ${master.name}, no bridge`;
     const remedy = "uplinkd works with Linux bridges; VMs have to be on one with the bond as port";

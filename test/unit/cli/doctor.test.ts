@@ -96,6 +96,25 @@ describe("doctor", () => {
     assert.ok(findings().length >= 6);
   });
 
+  it("takes no offence at a named bond beside bridges: macvtaps may stand on it, or bridges on its VLANs", () => {
+    remove(`${NET}/bond0/master`);
+    write("/etc/uplinkd/uplinkd.yaml", "teams: [{bond: bond0}]\n");
+    assert.deepEqual(
+      findings().filter(({ check, state }) => check === "bond" && state !== "ok"),
+      [],
+    );
+  });
+
+  it("names a hash that spreads a VM's flows, unless vNICs are redirected", () => {
+    write(`${NET}/bond0/bonding/mode`, "802.3ad 4\n");
+    write(`${NET}/bond0/bonding/xmit_hash_policy`, "layer3+4 1\n");
+    const told = () => findings().filter(({ message }) => message.includes("layer3+4"));
+    write("/etc/uplinkd/uplinkd.yaml", "teams: [{bond: bond0}]\n");
+    assert.match(told()[0]?.remedy ?? "", /vlan\+srcmac/);
+    write("/etc/uplinkd/uplinkd.yaml", "teams: [{bond: bond0, steering: redirect}]\n");
+    assert.deepEqual(told(), []);
+  });
+
   const BROKEN: readonly [string, () => void, RegExp, RegExp][] = [
     [
       "a kernel without flower",
