@@ -132,7 +132,7 @@ Recommends: libvirt-clients
 Section: net
 Priority: optional
 Description: shares of a libvirt host's physical NICs, kept when one fails
- uplinkd gives each virtual machine a share of the ports of an active-backup
+ uplinkd gives each virtual machine a share of the ports of a
  bond: a reservation, a limit and a priority, promised by an annotation in its
  libvirt XML, enforced by the kernel from its first frame, and kept in order of
  priority when a NIC fails.
