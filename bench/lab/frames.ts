@@ -4,17 +4,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { diffKernel } from "../../src/diff/diff.ts";
 import type { Mac } from "../../src/model/mac.ts";
 import { resetToBare } from "../../test/lab/bare.ts";
+import { tc } from "../../test/lab/command.ts";
 import { buildHost, uplinkNames } from "../../test/lab/host.ts";
 import type { End } from "../../test/lab/meter.ts";
-import { addStandin } from "../../test/lab/standin.ts";
+import { addStandin, standinMac } from "../../test/lab/standin.ts";
 import { outside } from "../../test/lab/switch.ts";
 import { Flood, Sink } from "../../test/lab/traffic.ts";
 import { macOf } from "../../test/unit/world.ts";
 import { atLeast, type Benchmark, ratios, resultOf } from "../result.ts";
 import { clearKernel, type FleetShape, fleetPlan } from "./fleet.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
+import { addVswitchPort, addVswitchQueues, buildVswitch, stopVswitch } from "./openvswitch.ts";
 
 const SIZES = [1, 100, 1000, 4000] as const;
+const VSWITCH_SIZES = [1, 1000] as const;
 const ROUNDS = 3;
 const FLOODS = 3;
 const FLOOD_MS = 1500;
@@ -35,10 +38,14 @@ export const frames: Benchmark = {
     const guest = addStandin({ number: 1, mac: macOf(0) as Mac });
     const sink = new Sink(outside);
     const plain: number[] = [];
+    const policed: number[] = [];
     const shaped = new Map<number, number[]>(SIZES.map((size) => [size, []]));
     for (let round = 0; round < ROUNDS; round += 1) {
       clearKernel();
       plain.push(...(await measure("plain bonding", guest)));
+      limitAsLibvirt(guest.tap, true);
+      policed.push(...(await measure("bonding with libvirt's bandwidth", guest)));
+      limitAsLibvirt(guest.tap, false);
       for (const vnics of SIZES) {
         clearKernel();
         await install(vnics);
@@ -49,6 +56,7 @@ export const frames: Benchmark = {
     const of = (vnics: number) => shaped.get(vnics) ?? [];
     return [
       resultOf("frames sent, plain bonding", "frames/s", plain),
+      resultOf("frames sent, bonding with libvirt's bandwidth", "frames/s", policed),
       ...SIZES.map((vnics) => resultOf(`frames sent, ${vnics} vNICs`, "frames/s", of(vnics))),
       resultOf("frames sent, 4000 vNICs / 1 vNIC", "ratio", ratios(of(4000), of(1)), atLeast(0.95)),
       resultOf("frames sent, 1 vNIC / plain bonding", "ratio", ratios(of(1), plain), atLeast(0.85)),
@@ -61,6 +69,51 @@ export const frames: Benchmark = {
     ];
   },
 };
+
+/** Open vSwitch without queues, and with as many queues as we have classes. */
+export const vswitchFrames: Benchmark = {
+  name: "frames-vswitch",
+  run: async () => {
+    await resetToBare();
+    await buildVswitch("active-backup");
+    try {
+      const guest = addVswitchPort(1);
+      const sink = new Sink(outside);
+      const plain = await measure("Open vSwitch", guest);
+      const queued = new Map<number, readonly number[]>();
+      for (const vnics of VSWITCH_SIZES) {
+        const macs = [
+          standinMac(1),
+          ...Array.from({ length: vnics - 1 }, (_, index) => macOf(index)),
+        ];
+        addVswitchQueues(macs, 10e9);
+        await sleep(2000);
+        queued.set(vnics, await measure(`Open vSwitch, ${vnics} queues`, guest));
+      }
+      await sink.stop();
+      return [
+        resultOf("frames sent, Open vSwitch", "frames/s", plain),
+        ...[...queued].map(([vnics, rates]) =>
+          resultOf(`frames sent, Open vSwitch with ${vnics} queues`, "frames/s", rates),
+        ),
+      ];
+    } finally {
+      await stopVswitch();
+    }
+  },
+};
+
+/** What libvirt's <bandwidth><outbound> makes of a tap (virNetDevBandwidthSet): a policer on what the guest sends. */
+function limitAsLibvirt(tap: string, on: boolean): void {
+  if (!on) {
+    tc([`qdisc del dev ${tap} ingress`]);
+    return;
+  }
+  tc([
+    `qdisc add dev ${tap} ingress`,
+    `filter add dev ${tap} parent ffff: protocol all u32 match u32 0 0 police rate 1250000kbps burst 10000kb mtu 64kb drop flowid :1`,
+  ]);
+}
 
 async function install(vnics: number): Promise<void> {
   await withKernel(async (kernel) => {

@@ -5,12 +5,13 @@
  */
 import { writeFileSync } from "node:fs";
 import { type Benchmark, formatResults, type Result } from "../result.ts";
-import { frames } from "./frames.ts";
+import { frames, vswitchFrames } from "./frames.ts";
 import { losses } from "./losses.ts";
 import { lab } from "./place.ts";
 import { programming } from "./programming.ts";
 import { pulls, vswitchPulls } from "./pulls.ts";
 import { resident } from "./resident.ts";
+import { highPriority, shaping } from "./shaping.ts";
 import { statistics } from "./statistics.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -20,8 +21,11 @@ const BENCHMARKS: readonly Benchmark[] = [
   vswitchPulls,
   losses,
   frames,
+  vswitchFrames,
   statistics,
   resident,
+  shaping,
+  highPriority,
 ];
 
 const [file = "", ...names] = process.argv.slice(2);

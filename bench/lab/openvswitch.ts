@@ -1,5 +1,5 @@
 /** Open vSwitch in the lab: its daemons with a database of their own, a bridge with a bond, and stand-ins on it. */
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { ip, run } from "../../test/lab/command.ts";
 import { uplinkNames } from "../../test/lab/host.ts";
 import { addStandin, type Standin } from "../../test/lab/standin.ts";
@@ -10,6 +10,7 @@ export type VswitchMode = "balance-slb" | "active-backup";
 const FOLDER = "/run/openvswitch";
 const DATABASE = `${FOLDER}/conf.db`;
 const BRIDGE = "ovsbr";
+const FLOWS = `${FOLDER}/flows`;
 /** Where a stand-in's tap is born before it is moved: addStandin wants a bridge. */
 const NURSERY = "nursery";
 /** Words that keep ovs-vsctl from waiting for ever. */
@@ -43,6 +44,22 @@ export function addVswitchPort(number: number): Standin {
   ip([`link set ${standin.tap} nomaster`, `link del ${NURSERY}`]);
   vsctl("add-port", BRIDGE, standin.tap);
   return standin;
+}
+
+/** Gives each MAC a queue of its own on the bond: linux-htb, as many classes on each uplink as there are MACs. */
+export function addVswitchQueues(macs: readonly string[], bitsPerSecond: number): void {
+  const queues = macs.flatMap((_mac, index) => [`queues:${index + 1}=@q${index + 1}`]);
+  const rates = [`other-config:min-rate=8000`, `other-config:max-rate=${bitsPerSecond}`];
+  vsctl(
+    ...["set", "port", "bond0", "qos=@qos"],
+    ...["--", "--id=@qos", "create", "qos", "type=linux-htb", rates[1] ?? "", ...queues],
+    ...macs.flatMap((_mac, index) => ["--", `--id=@q${index + 1}`, "create", "queue", ...rates]),
+  );
+  const flows = macs.map(
+    (mac, index) => `priority=100,dl_src=${mac},actions=set_queue:${index + 1},NORMAL\n`,
+  );
+  writeFileSync(FLOWS, flows.join(""));
+  run("ovs-ofctl", "add-flows", BRIDGE, FLOWS);
 }
 
 /** Takes bridge and daemons away again. */

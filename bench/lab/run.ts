@@ -19,9 +19,10 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   pulls: ["pulls", "pulls-vswitch"],
   programming: ["programming-1000", "losses"],
   "programming-5000": ["programming-5000"],
-  frames: ["frames"],
+  frames: ["frames", "frames-vswitch"],
   statistics: ["statistics"],
   memory: ["resident"],
+  shaping: ["shaping", "high-priority"],
 };
 /** What runs on the machine itself. */
 const LOCAL = "machine";

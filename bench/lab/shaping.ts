@@ -1,0 +1,172 @@
+/** How exactly limits, shares and reservations hold: few and many flows, TCP and UDP, large and small frames. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { resetToBare } from "../../test/lab/bare.ts";
+import { startDaemon } from "../../test/lab/daemon.ts";
+import { type Guest, labConfig, startGuest, whereIs } from "../../test/lab/guests.ts";
+import { buildHost } from "../../test/lab/host.ts";
+import { pull } from "../../test/lab/qmp.ts";
+import { outside } from "../../test/lab/switch.ts";
+import { Flood, measureClassRates, Sink, Stream } from "../../test/lab/traffic.ts";
+import { atLeast, atMost, type Benchmark, type Result, resultOf } from "../result.ts";
+
+const MBIT = 1e6;
+/** Little enough for a lab's processor to fill it with small frames. */
+const LINE = "12mbit";
+const RESERVED = 4 * MBIT;
+const LIMIT = 1 * MBIT;
+/** What each sender tries, more than it can have. */
+const WANTED = 6 * MBIT;
+const SETTLE_MS = 2500;
+const SPAN_MS = 4000;
+const ROUNDS = 3;
+const BIN_MS = 50;
+
+interface Kind {
+  readonly name: string;
+  readonly frameBytes: number | null;
+  readonly flows: number;
+}
+
+const KINDS: readonly Kind[] = [
+  { name: "UDP, large frames, one flow", frameBytes: 1400, flows: 1 },
+  { name: "UDP, small frames, one flow", frameBytes: 200, flows: 1 },
+  { name: "UDP, large frames, eight flows", frameBytes: 1400, flows: 8 },
+  { name: "TCP, one flow", frameBytes: null, flows: 1 },
+  { name: "TCP, eight flows", frameBytes: null, flows: 8 },
+];
+
+export const shaping: Benchmark = {
+  name: "shaping",
+  run: async () => {
+    await resetToBare();
+    await buildHost();
+    const daemon = await startDaemon({ config: labConfig({ speed: LINE }) });
+    const on = (number: number, name: string, bandwidth: string) =>
+      startGuest(number, name, `<uplink:bandwidth ${bandwidth}/><uplink:placement prefer="nic0"/>`);
+    const guests = [
+      on(1, "reserved", 'reservation="4mbit" shares="1"'),
+      on(2, "one", 'shares="100"'),
+      on(3, "three", 'shares="300"'),
+      on(4, "limited", 'limit="1mbit" shares="1000"'),
+    ];
+    const places = [];
+    for (const guest of guests) places.push(await whereIs(daemon, guest));
+    const results: Result[] = [];
+    for (const kind of KINDS) {
+      const rounds: (readonly number[])[] = [];
+      for (let round = 0; round < ROUNDS; round += 1)
+        rounds.push(await measureKind(kind, guests, places));
+      results.push(...describe(kind, rounds));
+    }
+    await daemon.kill();
+    return results;
+  },
+};
+
+/** Rates of the guests' classes, bits per second. */
+async function measureKind(
+  kind: Kind,
+  guests: readonly Guest[],
+  places: readonly { readonly classId: string }[],
+): Promise<readonly number[]> {
+  const ports = guests.map((_, index) => 5100 + index);
+  const sinks = ports.map((port) => new Sink(outside, { port }));
+  await sleep(300);
+  const senders = guests.flatMap((from, index) =>
+    Array.from({ length: kind.flows }, () => {
+      const way = { from, to: outside, port: ports[index] ?? 0 };
+      return kind.frameBytes === null
+        ? new Stream(way)
+        : new Flood({ ...way, frameBytes: kind.frameBytes, bitsPerSecond: WANTED / kind.flows });
+    }),
+  );
+  await sleep(SETTLE_MS);
+  const rates = (await measureClassRates(["nic0"], SPAN_MS)).get("nic0");
+  await Promise.all(senders.map((sender) => sender.stop()));
+  await Promise.all(sinks.map((sink) => sink.stop()));
+  const found = places.map(({ classId }) => rates?.get(classId) ?? 0);
+  console.log(
+    `      ${kind.name}: ${found.map((rate) => (rate / MBIT).toFixed(2)).join(" ")} Mbit/s`,
+  );
+  return found;
+}
+
+/** Above their rates of 100 kbit the two without a reservation share by weight. */
+const FLOOR = 0.1 * MBIT;
+
+function describe(kind: Kind, rounds: readonly (readonly number[])[]): readonly Result[] {
+  const of = (count: (rates: readonly number[]) => number) => rounds.map(count);
+  return [
+    resultOf(
+      `kept of a reservation: ${kind.name}`,
+      "part",
+      of(([reserved = 0]) => reserved / RESERVED),
+      atLeast(0.98),
+    ),
+    resultOf(
+      `off a limit: ${kind.name}`,
+      "part",
+      of(([, , , limited = 0]) => Math.abs(limited - LIMIT) / LIMIT),
+      atMost(0.02),
+    ),
+    resultOf(
+      `off shares of one to three: ${kind.name}`,
+      "part",
+      of(([, one = 0, three = 0]) => Math.abs((three - FLOOR) / (one - FLOOR) / 3 - 1)),
+      atMost(0.05),
+    ),
+  ];
+}
+
+/** A high priority's rate while its cable is pulled, in bins as fine as the lab's clock allows. */
+export const highPriority: Benchmark = {
+  name: "high-priority",
+  run: async () => {
+    await resetToBare();
+    await buildHost();
+    const daemon = await startDaemon({ config: labConfig({ speed: LINE }) });
+    const high = startGuest(
+      1,
+      "high",
+      '<uplink:priority>high</uplink:priority><uplink:bandwidth reservation="4mbit"/><uplink:placement prefer="nic0"/>',
+    );
+    const low = startGuest(
+      2,
+      "low",
+      '<uplink:priority>low</uplink:priority><uplink:placement prefer="nic1"/>',
+    );
+    const [highSink, lowSink] = [
+      new Sink(outside, { port: 5100, windowMs: BIN_MS }),
+      new Sink(outside, { port: 5101 }),
+    ];
+    await sleep(300);
+    // A little more than it must have in each bin, so that a full bin shows.
+    const flood = { to: outside, frameBytes: 200 };
+    const senders = [
+      new Flood({ ...flood, from: high, port: 5100, bitsPerSecond: RESERVED * 1.1 }),
+      new Flood({ ...flood, from: low, port: 5101, bitsPerSecond: 2 * WANTED }),
+    ];
+    await sleep(SETTLE_MS);
+    await pull(0);
+    await sleep(SETTLE_MS);
+    await Promise.all(senders.map((sender) => sender.stop()));
+    const { windows } = await highSink.stop();
+    await lowSink.stop();
+    await daemon.kill();
+    // Payload is what the sink counts; the first and the last bins are not full.
+    const least = (0.95 * RESERVED * (158 / 200) * BIN_MS) / 8000;
+    const inner = windows.slice(Math.ceil(500 / BIN_MS), -Math.ceil(500 / BIN_MS));
+    const below = inner.filter((bytes) => bytes < least).length;
+    console.log(
+      `      bins of ${BIN_MS} ms: ${inner.map((bytes) => Math.round((bytes * 8) / BIN_MS)).join(" ")} kbit/s`,
+    );
+    return [
+      resultOf(
+        `bins of ${BIN_MS} ms below 95 % of a high reservation through a failover`,
+        "bins",
+        [below],
+        atMost(1),
+      ),
+    ];
+  },
+};
