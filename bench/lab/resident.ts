@@ -13,7 +13,7 @@ import { atMost, type Benchmark, type Result, resultOf } from "../result.ts";
 
 const VNICS = 1000;
 /** As many hooks at a time as libvirtd has workers; those that wait share a run of the loop. */
-const TOGETHER = 100;
+const TOGETHER = 20;
 const SETTLE_MS = 15_000;
 const MB = 1e6;
 
