@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { resetToBare } from "./bare.ts";
-import { inNamespace, ip } from "./command.ts";
+import { inNamespace, ip, readJson, run } from "./command.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { buildHost, hostAddress } from "./host.ts";
 import {
@@ -176,6 +176,35 @@ export async function restartDaemon(two: TwoHosts, side: Side): Promise<void> {
 /** Ids of what a host's daemon has told of. */
 export async function toldBy({ daemon }: Host): Promise<readonly string[]> {
   return (await daemon.events()).map(({ id }) => id);
+}
+
+/** Whether the host's bond has a filter for the guest's MAC. */
+export function hasFilter({ namespace }: Host): boolean {
+  interface Filter {
+    readonly options?: { readonly keys?: { readonly src_mac?: string } };
+  }
+  return readJson<Filter>("tc", "filter show dev bond0 egress pref 7571", namespace).some(
+    ({ options }) => options?.keys?.src_mac === GUEST_MAC,
+  );
+}
+
+/** Whether a vNIC's class stands on the host's uplinks. */
+export function hasClass({ namespace, uplinks }: Host): boolean {
+  return uplinks.every((uplink) => {
+    const [program = "", ...args] = [
+      ...inNamespace(namespace),
+      "tc",
+      "class",
+      "show",
+      "dev",
+      uplink,
+    ];
+    return /htb 7570:[1-9a-f][0-9a-f]+ parent 7570:1 /.test(
+      run(program, ...args)
+        .replaceAll("7570:fff0", "")
+        .replaceAll("7570:fff1", ""),
+    );
+  });
 }
 
 /** Pings the guest from a namespace, five times a second, until stopped. */

@@ -1,16 +1,15 @@
-// Live migration between two real libvirt hosts, see ../../peer.ts. Deeper ones are in migrate.long.test.ts.
+// Live migration between two real libvirt hosts where things go wrong; the plain one is in migrate.test.ts.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
-import { inNamespace, readJson, run } from "../../command.ts";
 import { resetLibvirt } from "../../libvirt.ts";
 import { outside } from "../../switch.ts";
 import {
   buildTwoHosts,
   degrade,
   GUEST,
-  GUEST_MAC,
   type Host,
+  hasFilter,
   hostConfig,
   Pinger,
   restartDaemon,
@@ -25,7 +24,7 @@ const MOVES = '<uplink:failover action="migrate" grace="4s" destination="other"/
 /** On a busy machine libvirt takes a minute for what is done in two seconds. */
 const LONG_MS = 240_000;
 
-describe("live migration", () => {
+describe("live migration that meets trouble", () => {
   let built: TwoHosts | undefined;
   let two: TwoHosts;
 
@@ -40,70 +39,6 @@ describe("live migration", () => {
     await resetLibvirt({ stop: true });
     await resetToBare();
   });
-
-  it("claims 13, 14 and 50: moves a domain that its degraded team can't serve, and its neighbours on both hosts talk to it throughout", async () => {
-    await startGuest(two, "a", MOVES);
-    assert.equal(hasFilter(two.a), true);
-    await degrade(two, "a");
-    const pingers = [two.neighbours.a.namespace, two.neighbours.b.namespace, outside.namespace].map(
-      (namespace) => new Pinger(namespace),
-    );
-    await until(
-      "it is on its way",
-      async () => (await toldBy(two.a)).includes("domain-migrating"),
-      LONG_MS,
-      200,
-    );
-    const startedAt = performance.now();
-    let arriving = 0;
-    await until(
-      "it runs there",
-      async () => {
-        const filtered = hasFilter(two.b);
-        const classes = hasClass(two.b);
-        const here = (await two.a.daemon.status()).domains.find(({ name }) => name === GUEST);
-        if (classes && !filtered && here?.phase === "running") arriving += 1;
-        // Asked last: if it still runs here now, it did when the filters were read.
-        if (filtered)
-          assert.doesNotMatch(
-            two.a.virsh("list"),
-            /mover +running/,
-            "no filter there before it runs there",
-          );
-        const ids = await toldBy(two.a);
-        return ids.includes("domain-migrated");
-      },
-      LONG_MS,
-      300,
-    );
-    const tookMs = Math.round(performance.now() - startedAt);
-    const heard = pingers.map((pinger) => pinger.received);
-    await until(
-      "everybody hears it there",
-      () => pingers.every((pinger, index) => pinger.received >= (heard[index] ?? 0) + 5),
-      60_000,
-      200,
-    );
-    const reports = await Promise.all(pingers.map((pinger) => pinger.stop()));
-    console.log(JSON.stringify({ tookMs, arriving, reports }));
-    assert.match(two.b.virsh("domstate", "--reason", GUEST), /^running \(migrated\)/);
-    assert.equal(
-      two.a.virsh("list", "--all", "--name").includes(GUEST),
-      false,
-      "no definition is left behind",
-    );
-    assert.equal(hasFilter(two.a), false);
-    await until("its filter there", () => hasFilter(two.b), 60_000, 300);
-    assert.ok(arriving > 0, "its classes stood there before it came");
-    for (const { longestSilenceMs } of reports)
-      assert.ok(longestSilenceMs < 10_000, `${longestSilenceMs}`);
-    const status = await two.a.daemon.status();
-    assert.equal(
-      status.domains.find(({ name }) => name === GUEST),
-      undefined,
-    );
-    await setCable("a", 0, true);
-  }).timeout(4 * LONG_MS);
 
   it("moves it the other way", async () => {
     await startGuest(two, "b", MOVES);
@@ -204,33 +139,4 @@ describe("live migration", () => {
 async function isMoving({ daemon }: Host): Promise<boolean> {
   const { domains } = await daemon.status();
   return domains.some(({ name, migration }) => name === GUEST && migration !== null);
-}
-
-/** Whether the host's bond has a filter for the guest's MAC. */
-function hasFilter({ namespace }: Host): boolean {
-  interface Filter {
-    readonly options?: { readonly keys?: { readonly src_mac?: string } };
-  }
-  return readJson<Filter>("tc", "filter show dev bond0 egress pref 7571", namespace).some(
-    ({ options }) => options?.keys?.src_mac === GUEST_MAC,
-  );
-}
-
-/** Whether a vNIC's class stands on the host's uplinks. */
-function hasClass({ namespace, uplinks }: Host): boolean {
-  return uplinks.every((uplink) => {
-    const [program = "", ...args] = [
-      ...inNamespace(namespace),
-      "tc",
-      "class",
-      "show",
-      "dev",
-      uplink,
-    ];
-    return /htb 7570:[1-9a-f][0-9a-f]+ parent 7570:1 /.test(
-      run(program, ...args)
-        .replaceAll("7570:fff0", "")
-        .replaceAll("7570:fff1", ""),
-    );
-  });
 }
