@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
-import { attribute, host, isPromiscuous } from "../../host.ts";
-import { Conversation, measurePulls } from "../../loss.ts";
+import { attribute, isPromiscuous } from "../../host.ts";
+import { Conversation } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
 import {
-  allAtHome,
   assertFlowed,
   assertReached,
   hostLeavesBy,
@@ -22,8 +21,6 @@ import {
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const RR: Wired = { title: "balance-rr", host: { mode: "balance-rr" }, bundle: "balance-xor" };
-/** A guest goes home so often within three minutes, and then stays where it is. */
-const PULLS = 2;
 
 describe("a balance-rr bond", () => {
   let daemon: Daemon;
@@ -82,30 +79,6 @@ describe("a balance-rr bond", () => {
       }
     },
   );
-
-  it("loses at most a frame by a pull: the driver itself sends by another port", async () => {
-    await install();
-    for (const [name, end] of [
-      ["a guest", second],
-      ["the host", host],
-    ] as const) {
-      const cable = name === "the host" ? 0 : 1;
-      const { pulls } = await measurePulls({
-        a: end,
-        b: outside,
-        cable,
-        pulls: PULLS,
-        settleMs: 400,
-        afterPlug: () => allAtHome(daemon, guests),
-      });
-      const there = pulls.map((pulled) => pulled.there);
-      const back = pulls.map((pulled) => pulled.back);
-      console.log(`      ${name}: there ${there.join(" ")}, back ${back.join(" ")}`);
-      // Bonding's own fallback is for the very frame; what waits in the lost NIC's queue goes with it.
-      assert.ok(Math.min(...there) <= 1, `${name} lost ${there.join(", ")} by pulls`);
-      assert.ok(Math.max(...there) <= 10, `${name} lost ${there.join(", ")} by pulls`);
-    }
-  }).timeout(180_000);
 
   it("is given back exactly as it was, and traffic flows while installing and releasing", async () => {
     const standin = addStandin({ number: 3, queues: 4 });
