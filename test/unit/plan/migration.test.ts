@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { HostClass } from "../../../src/model/host-traffic.ts";
 import type { DomainPlan } from "../../../src/model/plan.ts";
 import type { NetworkWish } from "../../../src/model/policy.ts";
 import type { World } from "../../../src/model/world.ts";
@@ -61,6 +62,28 @@ describe("claims 14 and 50: a domain that its degraded team can't serve", () => 
     assert.equal(plan.migration?.destination, "rack2");
     const bandwidth = plan.migration?.bandwidthBitsPerSecond ?? 0;
     assert.ok(bandwidth > 3.9 * GBIT && bandwidth <= 4 * GBIT, `${bandwidth}`);
+  });
+
+  it("is moved within the limit of the host's migration class, where there is one", () => {
+    const world = degraded([bulk("batch")]);
+    const [team] = world.teams;
+    assert.ok(team !== undefined);
+    const migration: HostClass = {
+      name: "migration",
+      reservationBitsPerSecond: 500 * MBIT,
+      limitBitsPerSecond: GBIT,
+      shares: 100,
+      priority: "low",
+      matches: [],
+    };
+    const limited = { ...team, config: { ...team.config, hostClasses: [migration] } };
+    const plan = planOf({ ...world, teams: [limited] }, "batch");
+    assert.equal(plan.migration?.bandwidthBitsPerSecond, GBIT);
+    const free = { ...migration, limitBitsPerSecond: null };
+    const wide = { ...team, config: { ...team.config, hostClasses: [free] } };
+    // Its own reservation is among what is left for it.
+    const rate = planOf({ ...world, teams: [wide] }, "batch").migration?.bandwidthBitsPerSecond;
+    assert.ok(rate !== undefined && rate > 3.9 * GBIT && rate <= 4 * GBIT, `${rate}`);
   });
 
   it("goes where its own policy says first, and never where no configuration says", () => {
