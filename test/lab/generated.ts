@@ -1,5 +1,7 @@
+import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SimulationDocument } from "../../src/model/simulation.ts";
+import type { World } from "../../src/model/world.ts";
 import { simulateLoss } from "../../src/plan/simulate.ts";
 import { parseScenario } from "../../src/policy/scenario.ts";
 import { readJson } from "./command.ts";
@@ -20,10 +22,20 @@ export interface GeneratedGuest {
   readonly apart: string | null;
 }
 
-/** Two uplinks with Mbit/s each, and what the host itself has reserved on each. */
+/** Uplinks with Mbit/s each, and what the host itself has reserved on each. */
 export interface Frame {
-  readonly speeds: readonly [number, number];
+  readonly speeds: readonly number[];
   readonly host: number;
+  /** How long a returned uplink is kept out; not at all by default. */
+  readonly holdDownMs?: number;
+}
+
+/** Where a team is on its way through several losses. */
+export interface Midway {
+  /** Uplinks that are gone already. */
+  readonly gone: readonly string[];
+  /** By which uplink each MAC's frames go now. */
+  readonly vias: ReadonlyMap<string, string>;
 }
 
 /** Numbers that look random and are the same for the same seed (mulberry32). */
@@ -60,7 +72,7 @@ export function generateGuests(
       limit: random() < 0.3 ? reservation + integer(1, line) : null,
       shares: one([25, 100, 100, 200, 400]),
       action: one(actions),
-      prefer: random() < 0.3 ? one(["nic0", "nic1"]) : null,
+      prefer: random() < 0.3 ? one(speeds.map((_, index) => `nic${index}`)) : null,
       apart: random() < 0.2 ? `w${world}g${integer(0, count - 1)}` : null,
     };
     const number = index + 1;
@@ -86,15 +98,15 @@ function writeAnnotation(guest: Omit<GeneratedGuest, "domain" | "mac">): string 
 }
 
 /** A daemon's configuration that says the same as the scenario; it takes a returned uplink at once. */
-export function frameConfig({ speeds, host }: Frame): string {
-  const [first, second] = speeds;
+export function frameConfig({ speeds, host, holdDownMs = 0 }: Frame): string {
+  const uplinks = speeds.map((speed, index) => `{name: nic${index}, speed: ${speed}mbit}`);
   return `teams:
   - bond: bond0
-    uplinks: [{name: nic0, speed: ${first}mbit}, {name: nic1, speed: ${second}mbit}]
+    uplinks: [${uplinks.join(", ")}]
     headroom: 0%
     floor: 0bit
-    holdDown: 0s
-    holdDownMax: 0s
+    holdDown: ${holdDownMs}ms
+    holdDownMax: ${4 * holdDownMs}ms
     loadWindow: 2s
     host: {reservation: ${host}mbit, priority: critical}
 announcements: off
@@ -110,13 +122,18 @@ export function simulated(
   guests: readonly GeneratedGuest[],
   homes: ReadonlyMap<string, string>,
   failed: readonly string[],
+  midway: Midway = { gone: [], vias: new Map() },
 ): SimulationDocument {
   const scenario = {
     team: {
       bond: "bond0",
       active: activePort(),
       headroom: "0%",
-      uplinks: speeds.map((speed, index) => ({ name: `nic${index}`, speed: `${speed}mbit` })),
+      uplinks: speeds.map((speed, index) => ({
+        name: `nic${index}`,
+        speed: `${speed}mbit`,
+        carrier: !midway.gone.includes(`nic${index}`),
+      })),
       host: { reservation: `${host}mbit` },
     },
     domains: guests.map((guest) => ({
@@ -140,7 +157,27 @@ export function simulated(
   // JSON is YAML.
   const parsed = parseScenario("scenario.yaml", JSON.stringify(scenario));
   if (!parsed.ok) throw new Error(parsed.errors.map((error) => error.describe()).join("\n"));
-  return simulateLoss(parsed.value, failed);
+  return simulateLoss(withVias(parsed.value, midway.vias), failed);
+}
+
+/** A scenario has no word for a vNIC that another uplink than its home carries already. */
+function withVias(world: World, vias: Midway["vias"]): World {
+  return {
+    ...world,
+    domains: world.domains.map((domain) => ({
+      ...domain,
+      vnics: domain.vnics.map((vnic) => {
+        const via = vias.get(vnic.mac);
+        if (via === undefined || vnic.kernel === null) return vnic;
+        return { ...vnic, kernel: { ...vnic.kernel, via } };
+      }),
+    })),
+  };
+}
+
+/** By which uplink each MAC's frames go, as the kernel's filters say. */
+export function readVias(): ReadonlyMap<string, string> {
+  return new Map([...readPins()].map(([mac, { uplink }]) => [mac, uplink ?? ""]));
 }
 
 /** A vNIC's state, field by field, in what tc can tell. */
@@ -241,12 +278,34 @@ export function readPins(): ReadonlyMap<string, Pin> {
   return pins;
 }
 
+/** An uplink that came and went in a test is kept out for less than that. */
+const LONGEST_HOLD_DOWN_MS = 30_000;
+
 /** Waits until the daemon's team is as expected; asked seldom, since it has work to do. */
 export async function teamIs(daemon: Daemon, condition: string): Promise<void> {
-  await until(`the team ${condition}`, async () => {
+  const isSo = async () => {
     const { teams } = await daemon.status();
     if (teams.every((team) => team.condition === condition)) return true;
     await sleep(100);
     return false;
-  });
+  };
+  await until(`the team ${condition}`, isSo, LONGEST_HOLD_DOWN_MS);
+}
+
+/** Until the daemon has done its part the kernel may hold what it held before. */
+export async function assertHeld(
+  guests: readonly GeneratedGuest[],
+  answer: ReturnType<typeof simulated>,
+  when: string,
+  limitMs = 10_000,
+): Promise<void> {
+  const usable = answer.uplinks.filter((uplink) => uplink.usable).map(({ name }) => name);
+  const expected = expectHeld(answer);
+  let held: readonly Held[] = [];
+  const isAsExpected = () => {
+    held = readHeld(guests, usable);
+    return JSON.stringify(held) === JSON.stringify(expected);
+  };
+  await until("as simulated", isAsExpected, limitMs, 200).catch(() => undefined);
+  assert.deepEqual(held, expected, when);
 }

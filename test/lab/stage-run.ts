@@ -84,6 +84,7 @@ async function tryStage(
       environment: sabotage === undefined ? {} : { UPLINKD_SABOTAGE: sabotage },
       results: folder,
       systemd: stage.systemd === true,
+      cables: stage.cables ?? 2,
       shared: !stage.timed,
       limitSeconds: long ? longStageLimitSeconds : stageLimitSeconds,
       stdout: showBytes,

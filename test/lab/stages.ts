@@ -9,6 +9,8 @@ export interface Stage {
   readonly kernels: readonly Kernel[];
   /** Its tests judge times and rates, so that its lab has the machine alone. */
   readonly timed: boolean;
+  /** Between the host and the switch; 2 by default. */
+  readonly cables?: number;
   /** An installed daemon is systemd's. */
   readonly systemd?: boolean;
 }
@@ -19,6 +21,7 @@ export const stages: readonly Stage[] = [
   { name: "loss", kernels, timed: true },
   { name: "kernel", kernels, timed: false },
   { name: "reach", kernels, timed: false },
+  { name: "wide", kernels: ["6.1"], timed: false, cables: 4 },
   { name: "modes", kernels, timed: false },
   { name: "libvirt", kernels: ["6.1"], timed: false },
   { name: "faults", kernels: ["6.1"], timed: false },

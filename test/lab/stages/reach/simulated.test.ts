@@ -2,13 +2,11 @@ import assert from "node:assert/strict";
 import { resetToBare } from "../../bare.ts";
 import { callHook, type Daemon, startDaemon, stopDomains } from "../../daemon.ts";
 import {
+  assertHeld,
   expectHeld,
   type Frame,
   frameConfig,
-  type GeneratedGuest,
   generateGuests,
-  type Held,
-  readHeld,
   readPins,
   simulated,
   teamIs,
@@ -79,20 +77,3 @@ describe("what simulate answers for a loss", () => {
     });
   }
 });
-
-/** Until the daemon has done its part the kernel may hold what it held before. */
-async function assertHeld(
-  guests: readonly GeneratedGuest[],
-  answer: ReturnType<typeof simulated>,
-  when: string,
-): Promise<void> {
-  const usable = answer.uplinks.filter((uplink) => uplink.usable).map(({ name }) => name);
-  const expected = expectHeld(answer);
-  let held: readonly Held[] = [];
-  const isAsExpected = () => {
-    held = readHeld(guests, usable);
-    return JSON.stringify(held) === JSON.stringify(expected);
-  };
-  await until("as simulated", isAsExpected, 10_000, 200).catch(() => undefined);
-  assert.deepEqual(held, expected, when);
-}
