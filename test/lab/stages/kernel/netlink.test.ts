@@ -303,7 +303,7 @@ const HOST_KEYS = [
     dst_port: { start: 5000, end: 5001 },
     src_port: { start: 4000, end: 4100 },
   },
-  { vlan_id: 10, vlan_ethtype: "ip", ip_proto: "udp", dst_port: 4789 },
+  { vlan_id: 10, vlan_ethtype: "ip", eth_type: "ipv4", ip_proto: "udp", dst_port: 4789 },
   { eth_type: "ipv4", ip_proto: "icmp" },
   { eth_type: "ipv6", ip_proto: "icmpv6", dst_ip: "2001:db8::1", src_ip: "fd09::/64" },
   { eth_type: "ipv4", dst_ip: "10.0.0.0/8", src_ip: "10.9.0.0/24" },
