@@ -9,7 +9,7 @@ import {
 } from "../../src/model/kernel.ts";
 import type { Guest } from "./guest.ts";
 import { BOND } from "./links.ts";
-import { MAX_PAUSE_MS } from "./setting.ts";
+import { COOL_DOWN_MS, MAX_PAUSE_MS } from "./setting.ts";
 import { type Simulation, settle } from "./simulation.ts";
 import { wayOf } from "./traffic.ts";
 
@@ -91,6 +91,18 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
   /** A domain that we paused runs again when its longest pause has passed. */
   pausesEnd({ watcher }) {
     return watcher.overduePause();
+  },
+
+  /** Load moves no vNIC that has moved lately, for whatever reason. */
+  loadIsPatient({ life }) {
+    for (const [mac, moves] of life?.daemon.loop.last?.moves ?? []) {
+      for (const [place, { atMs, story }] of moves.entries()) {
+        const before = moves[place - 1]?.atMs ?? Number.NEGATIVE_INFINITY;
+        if (story !== undefined && atMs - before < COOL_DOWN_MS)
+          return `${mac} moved ${atMs - before} ms after its last move: ${story}`;
+      }
+    }
+    return null;
   },
 
   /** A release leaves nothing of ours. */

@@ -10,6 +10,9 @@ export const MAX_PAUSE_MS = 120_000;
 /** Migrations at a time. */
 export const CONCURRENT = 2;
 
+/** Shorter than most histories, longer than the averages' memory. */
+export const COOL_DOWN_MS = 60_000;
+
 /** Half of the hosts state their uplinks' speeds and have classes for what they send, the others leave all as it is. */
 export function loadedFor(random: Random, links: Links): LoadedConfig {
   const named = links.ports.map(({ name, speedBitsPerSecond }) => ({
@@ -30,6 +33,11 @@ export function loadedFor(random: Random, links: Links): LoadedConfig {
           ...(stated ? { uplinks: named, host } : {}),
           holdDown: 5000,
           loadWindow: 2000,
+          rebalance: {
+            // By what was drawn already, so that seeds keep their histories.
+            mode: links.ports.length > 3 ? "suggest" : links.ports.length > 2 ? "on" : "off",
+            coolDown: COOL_DOWN_MS,
+          },
           ...(random.chance(0.5) ? { bondUpdelay: 1000 } : {}),
         },
       ],

@@ -86,6 +86,22 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       loaded: { ...outside.loaded, config: { ...outside.loaded.config, maxPauseMs: 3600e3 } },
     }),
   },
+  // No vNIC stays longer than it has to.
+  loadIsPatient: {
+    outside: (outside) => ({
+      ...outside,
+      loaded: {
+        ...outside.loaded,
+        config: {
+          ...outside.loaded.config,
+          teams: outside.loaded.config.teams.map((team) => ({
+            ...team,
+            rebalance: { ...team.rebalance, coolDownMs: 1 },
+          })),
+        },
+      },
+    }),
+  },
   // A release forgets the shared actions.
   releaseIsWhole: {
     daemon: (daemon, simulation) => {
@@ -201,12 +217,35 @@ const RESUMED: readonly Event[] = [
   then(20_000, { kind: "nothing" }),
 ];
 
+/**
+ * A host of three uplinks, with nic0 active: guest 0 leaves it for nic1, beside guest 1, which may not go to the active
+ * port. Then these two and guest 2 on nic2 want all there is, and nobody but guest 0 could mend it, by going back.
+ */
+const DRAWN_BACK: readonly Event[] = [
+  ...([0, 1, 2, 3] as const).flatMap((guest): Event[] => [
+    then(10, {
+      kind: "annotate",
+      guest,
+      wish: { ...PLAIN, priority: guest === 1 ? "critical" : "normal" },
+    }),
+    then(300, { kind: "start", guest }),
+  ]),
+  ...[5000, 0, 0, 5000].map((mbit, guest) => then(10, { kind: "demand", guest, mbit })),
+  then(20_000, { kind: "nothing" }),
+  ...[5000, 5000, 5000, 0].map((mbit, guest) => then(10, { kind: "demand", guest, mbit })),
+  then(20_000, { kind: "nothing" }),
+];
+
+/** The host that a history needs, where it isn't the one of seed 17. */
+const SEEDS: Readonly<Record<string, number>> = { loadIsPatient: 5 };
+
 /** Histories that don't come about by chance soon enough. */
 const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   capacityHeld: [...RESERVED, then(1000, { kind: "nothing" })],
   personsRespected: [...PAUSED, ...RESUMED],
   shapedInTime: [then(1000, { kind: "start", guest: 0 }), then(80_000, { kind: "nothing" })],
   shapedFromTheFirstFrame: [then(1000, { kind: "start", guest: 0 })],
+  loadIsPatient: DRAWN_BACK,
   releaseIsWhole: [...RESERVED, then(1000, { kind: "release" })],
   lossesKnown: [then(1000, { kind: "cable-out", port: 1 })],
   pausesKnown: PAUSED,
@@ -226,8 +265,9 @@ describe("an invariant of the simulation", () => {
       this.timeout(30_000);
       const history = HISTORIES[invariant];
       if (history !== undefined) {
-        assert.equal((await live(17, history)).violation, null, "it holds with its protection");
-        assert.equal((await live(17, history, mutation)).violation?.invariant, invariant);
+        const seed = SEEDS[invariant] ?? 17;
+        assert.equal((await live(seed, history)).violation, null, "it holds with its protection");
+        assert.equal((await live(seed, history, mutation)).violation?.invariant, invariant);
         return;
       }
       for (let seed = 1; seed <= 30; seed += 1) {
