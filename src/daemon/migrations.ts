@@ -224,7 +224,9 @@ export class Migrations {
     }
     this.#aborting.set(entry.uuid, { why, blamed });
     this.#notBeforeMs.set(entry.uuid, now() + BACKOFF_MS);
-    if ((await libvirt.jobOf(entry.uuid)) === "migration") await libvirt.abortJob(entry.uuid);
+    const job = await libvirt.jobOf(entry.uuid);
+    if (job === "migration" && this.#entryOf(entry.uuid)?.sinceMs === entry.sinceMs)
+      await libvirt.abortJob(entry.uuid);
     return false;
   }
 
@@ -233,11 +235,14 @@ export class Migrations {
     const { libvirt, log, now } = this.#options;
     if (this.#calling.has(entry.uuid)) return false;
     const state = await libvirt.stateOf(entry.uuid);
+    const job = state === "absent" ? "none" : await libvirt.jobOf(entry.uuid);
+    // Somebody else has looked meanwhile, and another may have begun since.
+    if (this.#entryOf(entry.uuid) !== entry) return false;
     if (state === "absent") {
       this.#tellGone(entry);
       return true;
     }
-    if ((await libvirt.jobOf(entry.uuid)) === "migration") {
+    if (job === "migration") {
       if (entry.outcome === "seen") return false;
       this.#record({ ...entry, outcome: "seen" });
       log.tell(

@@ -214,6 +214,14 @@ describe("migrations", () => {
     assert.match(lines.join("\n"), /domain-stayed.*nobody waited/);
   });
 
+  it("tells once how one ended, however many look", async () => {
+    disk = JSON.stringify({ ...journal.contents, migrations: [{ ...ENTRY, outcome: "seen" }] });
+    start();
+    await Promise.all([migrations.settle(), migrations.settle(), carryOut()]);
+    const told = lines.filter((line) => line.includes("domain-stayed"));
+    assert.deepEqual([told.length, refused()], [1, ["rack2"]]);
+  });
+
   it("asks again where nobody knows whether libvirt was asked, once it can't come any more", async () => {
     disk = JSON.stringify({ ...journal.contents, migrations: [ENTRY] });
     start();
