@@ -20,6 +20,8 @@ const SETTLE_MS = 2500;
 const SPAN_MS = 4000;
 const ROUNDS = 3;
 const BIN_MS = 50;
+/** Until a flood's start is none of what is measured. */
+const BEGINNING_MS = 500;
 
 interface Kind {
   readonly name: string;
@@ -139,6 +141,7 @@ export const highPriority: Benchmark = {
       new Sink(outside, { port: 5100, windowMs: BIN_MS }),
       new Sink(outside, { port: 5101 }),
     ];
+    const sinkMs = performance.now();
     await sleep(300);
     // A little more than it must have in each bin, so that a full bin shows.
     const flood = { to: outside, frameBytes: 200 };
@@ -146,27 +149,28 @@ export const highPriority: Benchmark = {
       new Flood({ ...flood, from: high, port: 5100, bitsPerSecond: RESERVED * 1.1 }),
       new Flood({ ...flood, from: low, port: 5101, bitsPerSecond: 2 * WANTED }),
     ];
-    await sleep(SETTLE_MS);
+    const startedMs = performance.now();
+    await sleep(BEGINNING_MS + SETTLE_MS);
+    const pulledMs = performance.now();
     await pull(0);
     await sleep(SETTLE_MS);
     await Promise.all(senders.map((sender) => sender.stop()));
     const { windows } = await highSink.stop();
     await lowSink.stop();
     await daemon.kill();
-    // Payload is what the sink counts; the first and the last bins are not full.
+    // Payload is what the sink counts.
     const least = (0.95 * RESERVED * (158 / 200) * BIN_MS) / 8000;
-    const inner = windows.slice(Math.ceil(500 / BIN_MS), -Math.ceil(500 / BIN_MS));
-    const below = inner.filter((bytes) => bytes < least).length;
-    console.log(
-      `      bins of ${BIN_MS} ms: ${inner.map((bytes) => Math.round((bytes * 8) / BIN_MS)).join(" ")} kbit/s`,
-    );
+    const binAt = (atMs: number) => Math.round((atMs - sinkMs) / BIN_MS);
+    const below = (fromMs: number) =>
+      windows.slice(binAt(fromMs), binAt(fromMs + SETTLE_MS)).filter((bytes) => bytes < least)
+        .length;
+    // As many are below before the pull as the lab's processor was late.
+    const [before, after] = [below(startedMs + BEGINNING_MS), below(pulledMs)];
+    const what = `bins of ${BIN_MS} ms below 95 % of a high reservation`;
     return [
-      resultOf(
-        `bins of ${BIN_MS} ms below 95 % of a high reservation through a failover`,
-        "bins",
-        [below],
-        atMost(1),
-      ),
+      resultOf(`${what}, before a pull`, "bins", [before]),
+      resultOf(`${what}, after it`, "bins", [after]),
+      resultOf(`${what}, more of them after it`, "bins", [after - before], atMost(1)),
     ];
   },
 };
