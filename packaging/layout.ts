@@ -20,6 +20,7 @@ import { gzipSync } from "node:zlib";
 import { BUNDLES } from "./bundles.ts";
 import { bashCompletion, fishCompletion, zshCompletion } from "./completion.ts";
 import { describeUplinkctl, projectManual } from "./programs.ts";
+import { SCHEMA_FOLDER } from "./schemas.ts";
 
 /** Debian's names for what the runtime and koffi's native file exist for. */
 export const ARCHITECTURES = { amd64: "x64", arm64: "arm64" } as const;
@@ -113,6 +114,9 @@ function configuration(): InstalledFile[] {
     })),
     ...readdirSync(join(repository, "policies/schema")).map((name) =>
       data(`/usr/share/uplinkd/schema/${name}`, join(repository, "policies/schema", name)),
+    ),
+    ...readdirSync(join(repository, SCHEMA_FOLDER)).map((name) =>
+      data(`/usr/share/uplinkd/schema/api/${name}`, join(repository, SCHEMA_FOLDER, name)),
     ),
   ];
 }

@@ -5,16 +5,19 @@ import type {
   ConfirmAnswer,
   DrainAnswer,
   EnableAnswer,
+  EnablePart,
   ErrorAnswer,
   EventPage,
   Explanation,
   HoldAnswer,
   ReleaseAnswer,
 } from "../control/api.ts";
+import { API_HEADER, API_VERSIONS, VERSION_HEADER } from "../control/version.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import type { SimulationDocument } from "../model/simulation.ts";
 import type { Status } from "../model/status.ts";
 import { clip } from "../model/units.ts";
+import { VERSION } from "../model/version.ts";
 import { Failure } from "./failure.ts";
 
 /** For questions: the daemon answers from memory, so more means that it hangs; milliseconds. */
@@ -27,16 +30,24 @@ const MAX_ANSWER_BYTES = 64 << 20;
 /** Errors of connecting that mean that no daemon is there. */
 const ABSENT = ["ENOENT", "ECONNREFUSED", "ENOTSOCK"];
 
+/** Runs a question and may tell that it takes long. @param what is waited for, in words */
+type Waiting = <T>(what: string, ask: () => Promise<T>) => Promise<T>;
+
 /**
  * A client of the local API. Every method fails with a Failure: exit code 3 where the daemon can't be reached,
  * 2 where what was asked for doesn't exist, else 1.
  */
 export class ControlClient {
   readonly #directory: string;
+  readonly #wait: Waiting;
 
-  /** @param directory where the sockets are */
-  constructor(directory: string) {
+  /**
+   * @param directory where the sockets are
+   * @param wait told of every question, for whoever waits for its answer
+   */
+  constructor(directory: string, wait: Waiting = (_, ask) => ask()) {
     this.#directory = directory;
+    this.#wait = wait;
   }
 
   status(): Promise<Status> {
@@ -96,8 +107,12 @@ export class ControlClient {
   }
 
   /** @param confirmWithinMs after so long it is rolled back unless confirmed; null: for good */
-  enable(confirmWithinMs: number | null): Promise<EnableAnswer> {
-    return this.#act(`enable${confirmWithinMs === null ? "" : `?confirmMs=${confirmWithinMs}`}`);
+  enable(confirmWithinMs: number | null, part: EnablePart): Promise<EnableAnswer> {
+    const query = new URLSearchParams();
+    if (confirmWithinMs !== null) query.set("confirmMs", String(confirmWithinMs));
+    if (part.kind === "team") query.set("team", part.team);
+    if (part.kind === "domain") query.set("domain", part.domain);
+    return this.#act(query.size === 0 ? "enable" : `enable?${query}`);
   }
 
   confirm(): Promise<ConfirmAnswer> {
@@ -136,9 +151,11 @@ export class ControlClient {
   }
 
   async #ask<T>(method: string, target: string, sockets: string[], limitMs: number): Promise<T> {
-    const answer = await this.#open(method, target, sockets, limitMs);
-    if (answer.statusCode !== 200) throw await refusal(answer);
-    const text = await readText(answer);
+    const text = await this.#wait(`uplinkd works on ${target.split("?")[0]}`, async () => {
+      const answer = await this.#open(method, target, sockets, limitMs);
+      if (answer.statusCode !== 200) throw await refusal(answer);
+      return await readText(answer);
+    });
     try {
       return JSON.parse(text) as T;
     } catch {
@@ -178,6 +195,7 @@ function open(
       socketPath: socket,
       method,
       path: target,
+      headers: { [API_HEADER]: API_VERSIONS.join(", ") },
       // One question a command: a connection kept open would only keep the process alive.
       agent: false,
       ...(signal === undefined ? {} : { signal }),
@@ -231,6 +249,17 @@ async function refusal(answer: IncomingMessage): Promise<Failure> {
     // Falls through: whatever answered there was not uplinkd.
   }
   if (told === undefined) return strangeAnswer(`HTTP ${answer.statusCode}`);
+  const { [VERSION_HEADER]: theirs } = answer.headers;
+  // A path that it doesn't know is one that it doesn't know yet.
+  if (told.kind === "not-found" && told.object.startsWith("/") && theirs !== VERSION) {
+    const daemon = typeof theirs === "string" ? theirs : "of an earlier version";
+    told = {
+      kind: "version",
+      object: "uplinkd",
+      message: `is ${daemon} and doesn't know this; uplinkctl is ${VERSION}`,
+      remedy: "systemctl restart uplinkd; the kernel enforces on meanwhile",
+    };
+  }
   return new Failure(answer.statusCode === 404 || answer.statusCode === 400 ? 2 : 1, told);
 }
 

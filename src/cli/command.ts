@@ -1,9 +1,11 @@
 /** What every command of uplinkctl has. */
 import type { Command } from "commander";
 import type { ReleaseAnswer } from "../control/api.ts";
+import type { LibvirtCaller } from "../libvirt/connection.ts";
 import type { ControlClient } from "./client.ts";
 import type { ExitCode } from "./failure.ts";
 import type { Layout } from "./table.ts";
+import type { Screen } from "./terminal.ts";
 
 /** Where a command writes. */
 export interface Output {
@@ -22,6 +24,12 @@ export interface CommandContext {
   readonly nowMs: () => number;
   /** Restores the host from the saved state where no daemon is there to do it. */
   readonly releaseWithoutDaemon: () => Promise<ReleaseAnswer>;
+  /** libvirt over D-Bus, for what an operator changes there; the command closes it. */
+  readonly openLibvirt: () => Promise<LibvirtCaller & { close(): void }>;
+  /** Takes the terminal for a screen that changes; null where there is none. */
+  readonly openScreen: (() => Screen) | null;
+  /** Asks a person yes or no; true where nobody is there to be asked. */
+  readonly ask: (question: string) => Promise<boolean>;
   readonly client: ControlClient;
   readonly layout: Layout;
   readonly runDirectory: string;

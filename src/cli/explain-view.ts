@@ -54,7 +54,8 @@ function whereabouts(vnic: VnicStatus): string {
   return `${tap} in team ${printable(vnic.team)}${classId}`;
 }
 
-function writePolicy(policy: NetworkPolicy): string {
+/** A policy with every gap filled, in one sentence. */
+export function writePolicy(policy: NetworkPolicy): string {
   const { bandwidth, placement, failover } = policy;
   const parts = [
     `priority ${policy.priority}`,

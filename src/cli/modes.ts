@@ -1,6 +1,7 @@
 /** `uplinkctl enable`, `confirm`, `observe`, `release`: whether anything is enforced. */
-import { type Command, InvalidArgumentError } from "commander";
-import type { ReleaseAnswer } from "../control/api.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { EnablePart, ReleaseAnswer } from "../control/api.ts";
+import { describeScope } from "../model/scope.ts";
 import { formatDuration, parseDuration, UnitError } from "../model/units.ts";
 import { type CommandContext, command } from "./command.ts";
 import { writeProblem } from "./status-view.ts";
@@ -36,12 +37,19 @@ export function registerModes(program: Command, context: CommandContext): void {
 
   command(program, "enable", "put the plan in force", ENABLE_HELP)
     .option("--confirm <time>", "roll back by itself unless confirmed in time", parseTime)
-    .action(async (options: { confirm?: number; json?: true }) => {
-      const answer = await client.enable(options.confirm ?? null);
+    .addOption(new Option("--team <team>", "this team only").conflicts("domain"))
+    .option("--domain <domain>", "this domain only, as a canary")
+    .action(async (options: EnableOptions) => {
+      const answer = await client.enable(options.confirm ?? null, partOf(options));
       if (options.json) printJson(answer);
       else {
         const problems = answer.problems.flatMap((problem) => writeProblem(problem, layout, ""));
-        print([answer.mode, ...tellProbation(answer.confirmByMs, options.confirm), ...problems]);
+        const part = answer.scope.kind === "host" ? "" : `, ${describeScope(answer.scope)} only`;
+        print([
+          `${answer.mode}${part}`,
+          ...tellProbation(answer.confirmByMs, options.confirm),
+          ...problems,
+        ]);
       }
       if (answer.problems.length > 0) end(1);
     });
@@ -62,6 +70,18 @@ export function registerModes(program: Command, context: CommandContext): void {
     }
     return wanted === undefined ? [] : ["was enforcing already: there is nothing to confirm"];
   }
+}
+
+interface EnableOptions {
+  readonly confirm?: number;
+  readonly team?: string;
+  readonly domain?: string;
+  readonly json?: true;
+}
+
+function partOf({ domain, team }: EnableOptions): EnablePart {
+  if (team !== undefined) return { kind: "team", team };
+  return domain === undefined ? { kind: "host" } : { kind: "domain", domain };
 }
 
 function parseTime(text: string): number {
@@ -91,11 +111,14 @@ Example:
 const ENABLE_HELP = `
 Puts the plan in force, after installing or after a release. With --confirm it is taken
 away again after that time, also if the daemon was restarted meanwhile, unless 'uplinkctl
-confirm' comes first: who loses the way to the host needs to do nothing. Ends with 1 if
-some of the plan could not be put in force.
+confirm' comes first: who loses the way to the host needs to do nothing. With --team or
+--domain only that is shaped, and everything else goes on as the host's own traffic; a
+later 'enable' without them adds the rest. Ends with 1 if some of the plan could not be
+put in force.
 
 Examples:
   uplinkctl enable
+  uplinkctl enable --domain web1 --confirm 60s
   uplinkctl enable --confirm 60s`;
 
 const CONFIRM_HELP = `

@@ -10,10 +10,13 @@ import { registerExplain } from "./explain.ts";
 import { type ExitCode, type Failure, toFailure } from "./failure.ts";
 import { registerModes } from "./modes.ts";
 import { registerPolicy } from "./policy.ts";
+import { withProgress } from "./progress.ts";
+import { registerSet } from "./set.ts";
 import { registerSimulate } from "./simulate.ts";
 import { registerStatus } from "./status.ts";
 import { registerSteering } from "./steering.ts";
 import { type Layout, painted, plain } from "./table.ts";
+import { registerTop } from "./top.ts";
 
 /** Where the sockets and the configuration are, unless the environment says otherwise. */
 const RUN_DIRECTORY = "/run/uplinkd";
@@ -22,7 +25,15 @@ const CONFIG_DIRECTORY = "/etc/uplinkd";
 /** What a command needs of the world around it. */
 export type Surroundings = Pick<
   CommandContext,
-  "version" | "environment" | "stdout" | "stderr" | "nowMs" | "releaseWithoutDaemon"
+  | "ask"
+  | "environment"
+  | "nowMs"
+  | "openLibvirt"
+  | "openScreen"
+  | "releaseWithoutDaemon"
+  | "stderr"
+  | "stdout"
+  | "version"
 >;
 
 /**
@@ -62,7 +73,7 @@ export function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => 
   const layout = layoutOf(around);
   const context: CommandContext = {
     ...around,
-    client: new ControlClient(runDirectory),
+    client: new ControlClient(runDirectory, (what, ask) => withProgress(around.stderr, what, ask)),
     layout,
     runDirectory,
     configDirectory: configDir || CONFIG_DIRECTORY,
@@ -84,12 +95,14 @@ export function buildProgram(around: Surroundings, end: (exitCode: ExitCode) => 
     .addHelpText("after", PROGRAM_HELP);
 
   registerStatus(program, context);
+  registerTop(program, context);
   registerExplain(program, context);
   registerEvents(program, context);
   registerModes(program, context);
   registerDoctor(program, context);
   registerSimulate(program, context);
   registerSteering(program, context);
+  registerSet(program, context);
   registerPolicy(program, context);
   registerConfig(program, context);
   return program;

@@ -1,6 +1,7 @@
 /** The status document as text. Pure. */
 import type { Problem } from "../model/domain.ts";
 import { targetName } from "../model/probe.ts";
+import { describeScope } from "../model/scope.ts";
 import {
   type DomainStatus,
   GUARANTEES,
@@ -10,6 +11,7 @@ import {
   type VnicStatus,
 } from "../model/status.ts";
 import { formatDuration, formatRate } from "../model/units.ts";
+import { loadBar } from "./load-bar.ts";
 import { type Cell, type Colour, type Layout, printable, renderTable, wrap } from "./table.ts";
 
 /** @param nowMs Unix time, for ages */
@@ -40,8 +42,10 @@ export function writeProblem(problem: Problem, layout: Layout, indent: string): 
 
 function daemonLines(status: Status, nowMs: number, layout: Layout): string[] {
   const { daemon } = status;
+  const { scope } = daemon;
+  const canary = scope.kind === "host" ? "" : ` ${describeScope(scope)} only`;
   const mode = {
-    enforcing: layout.paint("green", "enforcing"),
+    enforcing: layout.paint("green", `enforcing${canary}`),
     observing: layout.paint("yellow", "observing, changes nothing"),
     released: layout.paint("yellow", "released, enforces nothing"),
   }[daemon.mode];
@@ -64,13 +68,8 @@ const CONDITION_COLOURS: Readonly<Record<TeamStatus["condition"], Colour>> = {
   degraded: "yellow",
   isolated: "red",
   refused: "red",
+  barred: "yellow",
 };
-
-/** What of its capacity is used, by what would be sent. */
-function writeUse({ usable, demandBitsPerSecond, capacityBitsPerSecond }: UplinkStatus): string {
-  if (!usable || demandBitsPerSecond === null || capacityBitsPerSecond === 0) return "-";
-  return `${Math.round((demandBitsPerSecond / capacityBitsPerSecond) * 100)}%`;
-}
 
 const MOVE_WORDS = { suggested: "would move", waiting: "about to move", made: "moved" } as const;
 
@@ -98,7 +97,8 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     uplink.usable ? shortRate(uplink.capacityBitsPerSecond) : "-",
     uplink.usable ? shortRate(uplink.committedBitsPerSecond) : "-",
     shortRate(uplink.sentBitsPerSecond),
-    writeUse(uplink),
+    // By what would be sent: a full uplink and one that holds back look the same by what is.
+    loadBar(uplink.usable ? uplink.demandBitsPerSecond : null, uplink.capacityBitsPerSecond, 10),
   ]);
   const uplinkColumns = [
     { title: "UPLINK" },
@@ -107,7 +107,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     { title: "CAPACITY", align: "right" },
     { title: "RESERVED", align: "right" },
     { title: "SENT", align: "right" },
-    { title: "USED", align: "right" },
+    { title: "LOAD" },
   ] as const;
   // An uplink's own reason, unless one of the team's tells of that uplink already.
   const untold = team.uplinks.filter(

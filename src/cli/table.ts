@@ -88,6 +88,25 @@ export function printable(text: string): string {
   return clip(stripVTControlCharacters(text), Number.POSITIVE_INFINITY);
 }
 
+/** Colours, and else characters, one by one. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape is what they begin with
+const PAINTED = /\u001b\[[0-9;]*m|./gsu;
+
+/** A line cut to the width; colours in it count for nothing, and are ended where it is cut. */
+export function cut(line: string, width: number): string {
+  if (stripVTControlCharacters(line).length <= width) return line;
+  let kept = "";
+  let room = width - 1;
+  for (const [part] of line.matchAll(PAINTED)) {
+    if (part.length > 1 && part.startsWith("\u001b")) kept += part;
+    else if (room > 0) {
+      kept += part;
+      room -= 1;
+    }
+  }
+  return `${kept}…`;
+}
+
 function toCell(cell: Cell | string | undefined): Cell {
   const given = typeof cell === "object" ? cell : { text: cell ?? "" };
   return { ...given, text: printable(given.text) };

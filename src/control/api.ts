@@ -5,6 +5,7 @@
 import type { Problem } from "../model/domain.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
+import type { Scope } from "../model/scope.ts";
 import type { SimulationDocument } from "../model/simulation.ts";
 import type { DaemonStatus, DomainStatus, Status } from "../model/status.ts";
 
@@ -47,10 +48,18 @@ export interface ReleaseAnswer {
   readonly problems: readonly Problem[];
 }
 
-/** POST /v1/enable, POST /v1/enable?confirmMs=N. */
+/** What to enable: all, or a part as a canary. */
+export type EnablePart =
+  | { readonly kind: "host" }
+  | { readonly kind: "team"; readonly team: string }
+  | { readonly kind: "domain"; readonly domain: string };
+
+/** POST /v1/enable[?team=NAME|domain=NAME][&confirmMs=N]. */
 export interface EnableAnswer {
   /** observing where the daemon was started to change nothing. */
   readonly mode: DaemonStatus["mode"];
+  /** What is enabled now. */
+  readonly scope: Scope;
   /** When it is rolled back unless confirmed; null: it isn't. */
   readonly confirmByMs: number | null;
   /** What could not be put in force; empty when all of the plan is. */
@@ -117,7 +126,12 @@ export interface ControlHandlers {
   undrain(uplink: string): Promise<DrainAnswer>;
   /** Releases, and then only plans and shows. */
   observe(): ReleaseAnswer | Promise<ReleaseAnswer>;
-  /** Enforces; rolled back after so long unless confirmed, where that isn't null. */
-  enable(confirmWithinMs: number | null): EnableAnswer | Promise<EnableAnswer>;
+  /**
+   * Enforces a part of {@link teamNames} or {@link domainNames}, or all; rolled back after so long unless confirmed,
+   * where that isn't null.
+   */
+  enable(confirmWithinMs: number | null, part: EnablePart): EnableAnswer | Promise<EnableAnswer>;
+  /** Those that can be enabled alone. */
+  teamNames(): readonly string[];
   confirm(): ConfirmAnswer;
 }

@@ -19,7 +19,7 @@ interface Metric {
 const MAX_VNICS = 2000;
 
 const MODES: readonly DaemonStatus["mode"][] = ["enforcing", "observing", "released"];
-const CONDITIONS = ["ok", "degraded", "isolated", "refused"] as const;
+const CONDITIONS = ["ok", "degraded", "isolated", "refused", "barred"] as const;
 
 /** @param eventCounts how often each event was told since the start, by its id */
 export function renderMetrics(status: Status, eventCounts: ReadonlyMap<string, number>): string {

@@ -1,6 +1,6 @@
 /** Which request is which: from method, path and query to one of the handlers' questions. Pure. */
 import { clip } from "../model/units.ts";
-import type { ErrorAnswer } from "./api.ts";
+import type { EnablePart, ErrorAnswer } from "./api.ts";
 
 /** read: read.sock, GET only. full: control.sock. */
 export type Access = "read" | "full";
@@ -16,7 +16,7 @@ export type Route =
   | { readonly kind: "undrain"; readonly uplink: string }
   | { readonly kind: "release" }
   | { readonly kind: "observe" }
-  | { readonly kind: "enable"; readonly confirmMs: number | null }
+  | { readonly kind: "enable"; readonly confirmMs: number | null; readonly part: EnablePart }
   | { readonly kind: "confirm" }
   | {
       readonly kind: "refused";
@@ -30,7 +30,8 @@ export type Route =
 const MIN_CONFIRM_MS = 1000;
 const MAX_CONFIRM_MS = 24 * 3600e3;
 
-const PATHS = [
+/** Every path, in the order of asking; operations.ts describes them. */
+export const PATHS = [
   // Where Prometheus looks, and without a version: its names are the promise.
   { pattern: /^\/metrics$/, method: "GET", kind: "metrics" },
   { pattern: /^\/v1\/status$/, method: "GET", kind: "status" },
@@ -121,13 +122,24 @@ function decodeName(encoded: string): string | null {
 
 function parseEnable(query: URLSearchParams): Route {
   const text = query.get("confirmMs");
-  if (text === null) return { kind: "enable", confirmMs: null };
+  const part = parsePart(query);
+  if (part === null)
+    return refuse(400, "request", "enable", "takes a team or a domain, not both", "");
+  if (text === null) return { kind: "enable", confirmMs: null, part };
   const confirmMs = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (confirmMs >= MIN_CONFIRM_MS && confirmMs <= MAX_CONFIRM_MS) {
-    return { kind: "enable", confirmMs };
+    return { kind: "enable", confirmMs, part };
   }
   const bounds = `${MIN_CONFIRM_MS / 1000} s to ${MAX_CONFIRM_MS / 3600e3} h`;
   return refuse(400, "request", "confirm", `'${clip(text)}' is no time of ${bounds}`, "");
+}
+
+/** @returns null where both are named */
+function parsePart(query: URLSearchParams): EnablePart | null {
+  const [team, domain] = [query.get("team"), query.get("domain")];
+  if (team !== null && domain !== null) return null;
+  if (team !== null) return { kind: "team", team };
+  return domain === null ? { kind: "host" } : { kind: "domain", domain };
 }
 
 function parseEvents(query: URLSearchParams): Route {

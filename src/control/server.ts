@@ -4,11 +4,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { connect } from "node:net";
 import { ConflictError, PolicyErrors, UplinkError } from "../model/errors.ts";
 import { clip } from "../model/units.ts";
+import { VERSION } from "../model/version.ts";
 import { nearestWord } from "../model/word.ts";
-import type { ControlHandlers } from "./api.ts";
+import type { ControlHandlers, EnablePart } from "./api.ts";
 import { EventStream } from "./event-stream.ts";
 import { renderMetrics } from "./metrics.ts";
 import { type Access, parseRoute, type Route, refuse } from "./routes.ts";
+import { API_HEADER, API_VERSIONS, negotiateVersion, versionHeaders } from "./version.ts";
 
 /** No request needs a body yet; what comes with one is read up to this and ignored, bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -80,7 +82,15 @@ async function answer(
   options: ControlOptions,
   streams: Set<EventStream>,
 ): Promise<void> {
-  const route = parseRoute(request.method ?? "", request.url ?? "", options.access);
+  const asked = request.headers[API_HEADER];
+  const version = negotiateVersion(Array.isArray(asked) ? asked.join(",") : asked);
+  for (const [name, value] of Object.entries(versionHeaders(version))) {
+    response.setHeader(name, value);
+  }
+  const route =
+    version === null
+      ? noVersion(String(asked))
+      : parseRoute(request.method ?? "", request.url ?? "", options.access);
   const tooLarge = await drainBody(request);
   if (tooLarge) {
     response.setHeader("connection", "close");
@@ -126,7 +136,10 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
     case "release":
       return documentOf(await handlers.release());
     case "enable":
-      return documentOf(await handlers.enable(route.confirmMs));
+      return (
+        noPart(route.part, handlers) ??
+        documentOf(await handlers.enable(route.confirmMs, route.part))
+      );
     case "observe":
       return documentOf(await handlers.observe());
     case "confirm":
@@ -153,11 +166,31 @@ function documentOf(document: object): Answer {
   return { kind: "document", document };
 }
 
+function noVersion(asked: string): Refused {
+  const known = API_VERSIONS.join(", ");
+  const message = `is not spoken here; uplinkd ${VERSION} speaks ${known}`;
+  const remedy = "uplinkctl and the daemon are of different versions: systemctl restart uplinkd";
+  return refuse(406, "version", `API version ${clip(asked)}`, message, remedy);
+}
+
 function noDomain(name: string, handlers: ControlHandlers): Refused {
   const meant = nearestWord(name, handlers.domainNames());
   const remedy = meant === null ? "`uplinkctl status` lists them" : `did you mean '${meant}'?`;
   const object = `domain ${clip(name)}`;
   return refuse(404, "not-found", object, "there is no such domain that is running", remedy);
+}
+
+/** @returns null where there is what is to be enabled */
+function noPart(part: EnablePart, handlers: ControlHandlers): Refused | null {
+  if (part.kind === "host") return null;
+  if (part.kind === "domain") {
+    return handlers.domainNames().includes(part.domain) ? null : noDomain(part.domain, handlers);
+  }
+  const known = handlers.teamNames();
+  if (known.includes(part.team)) return null;
+  const meant = nearestWord(part.team, known);
+  const remedy = meant === null ? `it has ${known.join(", ")}` : `did you mean ${meant}?`;
+  return refuse(404, "not-found", `team ${clip(part.team)}`, "this host has no such team", remedy);
 }
 
 /** @returns null where all of them are known */

@@ -1,12 +1,12 @@
 /** Everything wired together; its parts don't know each other. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { EnablePart } from "../control/api.ts";
 import { listenControl } from "../control/server.ts";
 import type { HookAnswer } from "../hook/request.ts";
 import { startHookServer } from "../hook/server.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
 import { SYSTEM_CLOCK } from "../model/clock.ts";
-import type { Problem } from "../model/domain.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { probeBlock } from "../model/probe.ts";
@@ -19,6 +19,7 @@ import { Announcer } from "./announcer.ts";
 import { Confirmation } from "./confirmation.ts";
 import { describeStatus, explainDomain } from "./describe.ts";
 import { Domains, libvirtPort } from "./domains.ts";
+import { enablePart } from "./enabling.ts";
 import { EventLog } from "./events.ts";
 import { handleHook } from "./hooks.ts";
 import { Journal } from "./journal.ts";
@@ -149,7 +150,8 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     now: SYSTEM_CLOCK.now,
     changed: (why) => runSoon(why, 0),
   });
-  const observe = options.observe || existsSync(join(options.configDir, "disabled"));
+  const flagFile = join(options.configDir, "disabled");
+  const observe = options.observe || existsSync(flagFile);
   const loop = new ControlLoop({
     kernel,
     journal,
@@ -278,6 +280,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
           pid: process.pid,
           startedAtMs,
           mode: loop.mode,
+          scope: loop.scope,
           libvirt: monitor.up ? ("up" as const) : ("down" as const),
           lastResyncMs: loop.lastResyncMs,
           confirmByMs: confirmation.dueMs,
@@ -309,27 +312,12 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       return takeAway("observing");
     },
     confirm: () => ({ confirmed: confirmation.confirm() }),
-    enable: async (confirmWithinMs: number | null) => {
-      if (confirmWithinMs === null) confirmation.confirm();
-      // What is enforced for good is not put at risk by asking again.
-      else if (loop.mode !== "enforcing" || confirmation.dueMs !== null)
-        confirmation.begin(confirmWithinMs);
-      await loop.enable();
+    teamNames: () => loop.last?.world.teams.map((team) => team.config.name) ?? [],
+    enable: async (confirmWithinMs: number | null, part: EnablePart) => {
+      const answer = await enablePart({ loop, confirmation, flagFile }, confirmWithinMs, part);
       // For the files and the timers that go with a run.
       runSoon("enabled", 0);
-      const problems: Problem[] = loop.drift.map((drift) => ({
-        object: drift.object,
-        message: drift.message,
-        remedy: "see `uplinkctl status` and `uplinkctl events`",
-      }));
-      if (loop.mode !== "enforcing") {
-        problems.push({
-          object: "uplinkd",
-          message: `changes nothing: it was started with --observe, or ${options.configDir}/disabled exists`,
-          remedy: "systemctl restart uplinkd without it",
-        });
-      }
-      return { mode: loop.mode, confirmByMs: confirmation.dueMs, problems };
+      return answer;
     },
   };
   const sockets = await Promise.all(

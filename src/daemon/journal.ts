@@ -11,6 +11,7 @@ import type {
   PortQueue,
   Promiscuity,
 } from "../model/kernel.ts";
+import { type Scope, WHOLE_HOST } from "../model/scope.ts";
 import type { MigrationRecord, PauseRecord, Refusal } from "../model/world.ts";
 import { DiskFile, type StateFile } from "./state-file.ts";
 
@@ -56,6 +57,8 @@ export interface JournalContents {
   /** Released in order to look only; without it, released for good. */
   readonly observing: boolean;
   readonly unconfirmed: Unconfirmed | null;
+  /** What of the host is enabled. */
+  readonly scope: Scope;
   readonly before: readonly UnmarkedObject[];
   /** Devices that got their clsact from us. */
   readonly clsactCreated: readonly string[];
@@ -87,6 +90,13 @@ const contentsSchema = z.object({
     .object({ untilMs: z.number(), before: z.enum(["observing", "released"]) })
     .nullable()
     .default(null),
+  scope: z
+    .discriminatedUnion("kind", [
+      z.object({ kind: z.literal("host") }),
+      z.object({ kind: z.literal("team"), team: z.string() }),
+      z.object({ kind: z.literal("domain"), domain: z.string(), teams: z.array(z.string()) }),
+    ])
+    .default({ kind: "host" }),
   before: z.array(
     z.discriminatedUnion("kind", [
       z.object({ kind: z.literal("port-queue"), device: z.string(), queueId: z.number() }),
@@ -244,6 +254,7 @@ function emptyContents(bootId: string): JournalContents {
     released: false,
     observing: false,
     unconfirmed: null,
+    scope: WHOLE_HOST,
     before: [],
     clsactCreated: [],
     pauses: [],

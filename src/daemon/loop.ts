@@ -9,6 +9,7 @@ import { StateError, type UplinkError } from "../model/errors.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
+import { describeScope, type Scope, WHOLE_HOST } from "../model/scope.ts";
 import type { Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
@@ -21,7 +22,7 @@ import { planWorld } from "../plan/plan.ts";
 import type { LoadedConfig } from "../policy/load.ts";
 import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
-import { isUnmarked, type Journal, type UnmarkedObject } from "./journal.ts";
+import type { Journal } from "./journal.ts";
 import { latchDemand, sameDemand } from "./latch.ts";
 import { Outages } from "./outages.ts";
 import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
@@ -29,6 +30,7 @@ import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
 import { describeTampering } from "./tampering.ts";
 import { devicesOf, findStrays, findTeams, placesOf } from "./teams.ts";
+import { findUnsaved } from "./unsaved.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
 
@@ -111,6 +113,11 @@ export class ControlLoop {
     return this.#options.observeOnly ? "observing" : "enforcing";
   }
 
+  /** What is managed, or would be: a canary is one only while it is in force. */
+  get scope(): Scope {
+    return this.mode === "enforcing" ? this.#options.journal.contents.scope : WHOLE_HOST;
+  }
+
   reload(loaded: LoadedConfig): void {
     this.#loaded = loaded;
     this.#options.registry.reload(loaded.config, loaded.policies);
@@ -162,6 +169,7 @@ export class ControlLoop {
         paths,
         probeBlock: block,
         drains: this.#drains(),
+        scope: this.scope,
         loads: this.#loads,
         latched: this.#latched,
         moves: this.#moves,
@@ -255,10 +263,10 @@ export class ControlLoop {
     this.#settled = null;
   }
 
-  /** Enforces again after a release. */
-  enable(): Promise<Run> {
-    this.#options.journal.write({ released: false, observing: false });
-    this.#options.log.tell("notice", "enabled", "enforcing again");
+  /** Enforces again after a release, or more than before. */
+  enable(scope: Scope = WHOLE_HOST): Promise<Run> {
+    this.#options.journal.write({ released: false, observing: false, scope });
+    this.#options.log.tell("notice", "enabled", `enforcing for ${describeScope(scope)}`);
     return this.run();
   }
 
@@ -344,18 +352,7 @@ export class ControlLoop {
   #saveBefore(world: World, steps: readonly Step[]): StateError | null {
     const { journal } = this.#options;
     const { before, clsactCreated } = journal.contents;
-    const known = new Set(before.map((object) => kernelKey(object)));
-    const added: UnmarkedObject[] = [];
-    const created: string[] = [];
-    for (const step of steps) {
-      const { object } = step;
-      if (object.kind === "clsact" && step.op === "add" && !clsactCreated.includes(object.device)) {
-        created.push(object.device);
-      }
-      if (!isUnmarked(object) || known.has(kernelKey(object))) continue;
-      const present = world.kernel.get(kernelKey(object));
-      if (present !== undefined && isUnmarked(present)) added.push(present);
-    }
+    const { added, created } = findUnsaved(world, steps, journal.contents);
     if (added.length === 0 && created.length === 0) return null;
     try {
       journal.write({

@@ -16,7 +16,11 @@ export function narratePlan(log: EventLog, before: Plan | null, after: Plan): vo
       team.reasons.length > 0 ? `: ${team.reasons.join("; ")}` : ""
     }`;
     const severity =
-      team.condition === "ok" ? "notice" : team.condition === "degraded" ? "warning" : "error";
+      team.condition === "ok" || team.condition === "barred"
+        ? "notice"
+        : team.condition === "degraded"
+          ? "warning"
+          : "error";
     log.tell(severity, `team-${team.condition}`, text, { team: team.name });
   }
   narrateProblems(log, before?.problems ?? [], after.problems);

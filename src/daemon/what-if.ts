@@ -30,7 +30,7 @@ export class WhatIf {
     if (world === null) return null;
     const refused = new Set(
       this.#loop.last?.plan.teams.flatMap(({ condition, name }) =>
-        condition === "refused" ? [name] : [],
+        condition === "refused" || condition === "barred" ? [name] : [],
       ),
     );
     return { ...world, teams: world.teams.filter((team) => !refused.has(team.config.name)) };

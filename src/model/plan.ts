@@ -62,7 +62,8 @@ export interface UplinkPlan {
   readonly reason: string;
 }
 
-export type TeamCondition = "ok" | "degraded" | "isolated" | "refused";
+/** refused: it can't be managed as it is. barred: a canary leaves it out. */
+export type TeamCondition = "ok" | "degraded" | "isolated" | "refused" | "barred";
 
 /** A vNIC that evens out the load elsewhere. */
 export interface BalanceMove {

@@ -8,6 +8,7 @@ import type { HostClassName } from "./host-traffic.ts";
 import type { Conflict } from "./kernel.ts";
 import type { Balance, DomainAction, TeamCondition } from "./plan.ts";
 import type { Priority } from "./policy.ts";
+import type { Scope } from "./scope.ts";
 import type { BondMode } from "./world.ts";
 
 export interface DaemonStatus {
@@ -16,6 +17,8 @@ export interface DaemonStatus {
   readonly startedAtMs: number;
   /** observing: plans and shows, changes nothing. released: the host is as it was before uplinkd. */
   readonly mode: "enforcing" | "observing" | "released";
+  /** What of the host is enabled; the whole host where nothing is enforced. */
+  readonly scope: Scope;
   readonly libvirt: "up" | "down";
   /** When everything was last read anew and compared; null: not yet. */
   readonly lastResyncMs: number | null;

@@ -86,6 +86,8 @@ export interface TeamState {
   readonly lastMoveAtMs: number | null;
   /** Since when moves that would even out the load wait for their vNICs' queues to run empty; null: none waits. */
   readonly movesWaitSinceMs: number | null;
+  /** Why nothing of it is managed although it could be: a canary leaves it out. Absent: it is managed. */
+  readonly barred?: string;
 }
 
 /** Moves older than this are forgotten, milliseconds: the span in which fabrics count a MAC's moves (RFC 7432, 15.1). */

@@ -15,6 +15,7 @@ import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy } from "../model/policy.ts";
 import { type PathState, probeMac } from "../model/probe.ts";
+import type { Scope } from "../model/scope.ts";
 import type {
   DomainState,
   MigrationRecord,
@@ -27,6 +28,7 @@ import type {
 } from "../model/world.ts";
 import { attachmentResolver } from "./attachment.ts";
 import type { BalanceMemory } from "./balance.ts";
+import { confine } from "./canary.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
 import { findHost } from "./host.ts";
 import type { MoveMemory } from "./moves.ts";
@@ -59,6 +61,8 @@ export interface Observation {
   readonly probeBlock: Mac;
   /** When each uplink that is out of service was drained. */
   readonly drains: ReadonlyMap<string, number>;
+  /** What is managed of all this. */
+  readonly scope: Scope;
   readonly loads: LoadMemory;
   readonly latched: ReadonlyMap<Mac, number>;
   readonly moves: MoveMemory;
@@ -79,7 +83,7 @@ export function buildWorld(seen: Observation): World {
   const backlogs = indexBacklogs(seen, teams);
   const claimed = new Set<Mac>();
   const resolve = attachmentResolver(teams, byName, byIndex);
-  return {
+  const world: World = {
     nowMs: seen.nowMs,
     config: seen.config,
     teams,
@@ -103,6 +107,7 @@ export function buildWorld(seen: Observation): World {
       };
     }),
   };
+  return confine(world, seen.scope);
 }
 
 function buildTeam(

@@ -74,7 +74,7 @@ function describeHost(plan: Plan): SimulationDocument["host"] {
   });
 }
 
-const CONDITIONS: readonly TeamCondition[] = ["ok", "degraded", "isolated", "refused"];
+const CONDITIONS: readonly TeamCondition[] = ["barred", "ok", "degraded", "isolated", "refused"];
 
 function describeSimulation(
   world: World,

@@ -78,8 +78,8 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const hypothetical = world.hypothetical === true;
   const uplinks = judgeUplinks(team, world.nowMs);
   const { bond } = team;
-  const refusal = refuse(team, hypothetical);
-  if (bond === null || refusal !== null) return refused(team, uplinks, refusal ?? "no such bond");
+  const refusal = team.barred ?? refuse(team, hypothetical);
+  if (bond === null || refusal !== null) return unmanaged(team, uplinks, refusal ?? "no such bond");
   const fallback = fallbackOf(team, uplinks);
   const activeMoves = activeMustMove(team, uplinks);
   const activePort = activePortOf(team, uplinks);
@@ -268,11 +268,11 @@ function expectAll(team: TeamState, load: Load, silence: Silence): Float64Array 
   return expected;
 }
 
-function refused(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {
+function unmanaged(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {
   return {
     name: team.config.name,
     bond: team.config.bond,
-    condition: "refused",
+    condition: team.barred === undefined ? "refused" : "barred",
     uplinks: uplinks.map((entry) => ({
       name: entry.uplink.name,
       team: team.config.name,

@@ -6,6 +6,7 @@ import { PolicyError, PolicyErrors } from "../model/errors.ts";
 import type { NetworkWish } from "../model/policy.ts";
 import { buildConfig } from "./config.ts";
 import { type ConfigFile, parseConfigFile } from "./config-file.ts";
+import type { ConfigText } from "./config-source.ts";
 import { parsePolicyFile } from "./policy-file.ts";
 import { MAX_FILE_BYTES, type YamlResult } from "./yaml.ts";
 
@@ -15,6 +16,10 @@ export interface LoadedConfig {
   readonly policies: ReadonlyMap<string, NetworkWish>;
   /** The files that it came from, in the order of reading. */
   readonly files: readonly string[];
+  /** Text of uplinkd.yaml and its drop-ins, in the order of reading: for telling which value is whose. */
+  readonly texts: readonly ConfigText[];
+  /** The file of each named policy. */
+  readonly policyFiles: ReadonlyMap<string, string>;
 }
 
 /**
@@ -25,10 +30,12 @@ export interface LoadedConfig {
 export function loadAll(directory: string): LoadedConfig {
   const errors: PolicyError[] = [];
   const files: string[] = [];
+  const read: ConfigText[] = [];
   const take = <T>(file: string, parse: (file: string, text: string) => YamlResult<T>): T[] => {
     const text = readConfigText(file, errors, "optional");
     if (text === null) return [];
     files.push(file);
+    read.push({ file, text });
     const parsed = parse(file, text);
     if (parsed.ok) return [parsed.value];
     errors.push(...parsed.errors);
@@ -41,16 +48,19 @@ export function loadAll(directory: string): LoadedConfig {
       take(file, parseConfigFile),
     ),
   ];
+  const texts = [...read];
   const policies = new Map<string, NetworkWish>();
+  const policyFiles = new Map<string, string>();
   for (const file of yamlFiles(join(directory, "policies"), errors)) {
     for (const { name, wish } of take(file, parsePolicyFile)) {
       if (policies.has(name))
         errors.push(fileError(file, `there is another file for the policy '${name}'`));
       policies.set(name, wish);
+      policyFiles.set(name, file);
     }
   }
   if (errors.length > 0) throw new PolicyErrors(directory, errors);
-  return { config: buildConfig(configFiles), policies, files };
+  return { config: buildConfig(configFiles), policies, files, texts, policyFiles };
 }
 
 /**

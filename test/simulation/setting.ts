@@ -47,5 +47,5 @@ export function loadedFor(random: Random, links: Links): LoadedConfig {
       migration: { concurrent: CONCURRENT, timeout: 20_000, retry: 60_000 },
     },
   ]);
-  return { config, policies: new Map(), files: [] };
+  return { config, policies: new Map(), files: [], texts: [], policyFiles: new Map() };
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runUplinkctl } from "../../../src/cli/program.ts";
 import type { SimulationDocument } from "../../../src/model/simulation.ts";
+import { runInProcess } from "./in-process.ts";
 
 const TWO_BY_TEN = "uplinks: [{name: eno1, speed: 10gbit}, {name: eno2, speed: 10gbit}]";
 
@@ -17,17 +17,8 @@ describe("uplinkctl simulate --scenario", () => {
   async function run(scenario: string, ...args: string[]) {
     const file = join(directory, "rack.yaml");
     writeFileSync(file, scenario);
-    let stdout = "";
-    let stderr = "";
-    const exitCode = await runUplinkctl(["simulate", "--scenario", file, ...args], {
-      version: "0",
-      environment: {},
-      stdout: { write: (text: string) => (stdout += text) },
-      stderr: { write: (text: string) => (stderr += text) },
-      nowMs: () => 0,
-      releaseWithoutDaemon: () => Promise.reject(new Error("not asked for")),
-    });
-    return { exitCode, stdout, stderr, file };
+    const { code, stdout, stderr } = await runInProcess(["simulate", "--scenario", file, ...args]);
+    return { exitCode: code, stdout, stderr, file };
   }
 
   async function ask(scenario: string, ...failed: string[]) {

@@ -6,19 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ControlServer, listenControl } from "../../../src/control/server.ts";
+import { VERSION } from "../../../src/model/version.ts";
 import { exampleStatus, FakeDaemon } from "../control/fake-daemon.ts";
+import { type Outcome, runInProcess } from "./in-process.ts";
 
 const command = fileURLToPath(new URL("../../../src/cli/uplinkctl.ts", import.meta.url));
 
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 describe("uplinkctl", function () {
-  // Each test starts the real command, about 0.3 s on an idle machine.
-  this.timeout(20_000);
+  // Some start the real command, 0.3 s on an idle machine.
+  this.timeout(60_000);
   let directory: string;
   let daemon: FakeDaemon;
   let servers: ControlServer[];
@@ -56,23 +52,32 @@ describe("uplinkctl", function () {
     });
   }
 
+  /** In this process: a start of Node for each would be most of the time. */
   async function run(
     args: readonly string[],
     environment: Record<string, string> = {},
   ): Promise<Outcome> {
-    const child = start(args, environment);
+    const outcome = await runInProcess(args, {
+      version: VERSION,
+      environment: { UPLINKD_RUN_DIR: directory, COLUMNS: "80", ...environment },
+      nowMs: Date.now,
+    });
+    const { stderr, stdout } = outcome;
+    assert.doesNotMatch(stdout + stderr, /^\s+at .*:\d+/m, "no stack reaches a person");
+    return outcome;
+  }
+
+  it("is a command that starts, answers and ends", async () => {
+    await serve();
+    const child = start(["status"]);
     let stdout = "";
-    let stderr = "";
     child.stdout.on("data", (chunk) => {
       stdout += chunk;
     });
-    child.stderr.on("data", (chunk) => {
-      stderr += chunk;
-    });
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    assert.doesNotMatch(stdout + stderr, /^\s+at .*:\d+/m, "no stack reaches a person");
-    return { code, stdout, stderr };
-  }
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.equal(code, 0);
+    assert.match(stdout, /^uplinkd 0\.1\.0, enforcing, libvirt up/);
+  });
 
   it("shows status in 80 columns, without colour where there is no terminal", async () => {
     await serve();
@@ -260,6 +265,7 @@ describe("uplinkctl", function () {
     assert.deepEqual(await run(["enable"]), { code: 0, stdout: "enforcing\n", stderr: "" });
     daemon.enable = () => ({
       mode: "enforcing",
+      scope: { kind: "host" },
       confirmByMs: null,
       problems: [{ object: "htb eno1", message: "refused", remedy: "look" }],
     });
@@ -281,6 +287,19 @@ describe("uplinkctl", function () {
     assert.match((await run(["status"])).stdout, /^rolls back in \d+s unless confirmed/m);
     assert.deepEqual(await run(["confirm"]), { code: 0, stdout: "confirmed\n", stderr: "" });
     assert.equal((await run(["confirm"])).code, 1);
+  });
+
+  it("enables a part as a canary, says so, and suggests the part that was meant", async () => {
+    await serve();
+    assert.equal(
+      (await run(["enable", "--domain", "web1"])).stdout,
+      "enforcing, domain web1 only\n",
+    );
+    assert.equal((await run(["enable", "--team", "bond0"])).stdout, "enforcing, team bond0 only\n");
+    const wrong = await run(["enable", "--team", "bond1"]);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /team bond1: this host has no such team\n {2}did you mean bond0\?/);
+    assert.equal((await run(["enable", "--team", "bond0", "--domain", "web1"])).code, 2);
   });
 
   it("refuses a time to confirm that is none, or too short, and says where the bounds are", async () => {
@@ -347,14 +366,34 @@ describe("uplinkctl", function () {
     writeFileSync(join(directory, "uplinkd.d/a.yaml"), "resync: 1500ms\n");
     const show = (...args: string[]) => run(["config", "show", "--dir", directory, ...args]);
     const { stdout } = await show("--effective");
-    assert.match(stdout, /^ {4}headroom: 7%$/m);
-    assert.match(stdout, /^resync: 1500ms$/m);
+    assert.match(stdout, /^ {4}headroom: 7% # .*uplinkd\.yaml:1$/m);
+    assert.match(stdout, /^resync: 1500ms # .*a\.yaml:1$/m);
+    assert.match(stdout, /^maxPause: 15m # default$/m);
     const { config } = JSON.parse((await show("--json")).stdout);
     const again = join(directory, "again");
     mkdirSync(again);
     writeFileSync(join(again, "uplinkd.yaml"), stdout);
     const read = await run(["config", "show", "--json", "--dir", again]);
     assert.deepEqual(JSON.parse(read.stdout).config, config);
+  });
+
+  it("shows the named policies, each with its file, and suggests the one that was meant", async () => {
+    mkdirSync(join(directory, "policies"));
+    writeFileSync(
+      join(directory, "policies/gold.yaml"),
+      "priority: high\nbandwidth: {limit: 2gbit}\n",
+    );
+    const show = (...args: string[]) => run(["policy", "show", "--dir", directory, ...args]);
+    const { stdout } = await show();
+    assert.match(stdout, /^default +normal +- +- +100 +throttle +none$/m);
+    assert.match(stdout, /^gold +high +- +2gbit +100 +throttle +\/.*…?/m);
+    assert.match(
+      (await show("gold")).stdout,
+      /^policy gold: priority high, reservation 0bit, limit/,
+    );
+    const { code, stderr } = await show("glod");
+    assert.equal(code, 2);
+    assert.match(stderr, /did you mean 'gold'\?/);
   });
 
   it("shows mistakes of the configuration with their places", async () => {

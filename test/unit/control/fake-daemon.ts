@@ -4,6 +4,7 @@ import type {
   ControlHandlers,
   DrainAnswer,
   EnableAnswer,
+  EnablePart,
   Explanation,
   HoldAnswer,
   ReleaseAnswer,
@@ -84,6 +85,7 @@ export const exampleStatus: Status = {
     pid: 4711,
     startedAtMs: 1_700_000_000_000,
     mode: "enforcing",
+    scope: { kind: "host" },
     libvirt: "up",
     lastResyncMs: 1_700_000_100_000,
     confirmByMs: null,
@@ -250,10 +252,15 @@ export class FakeDaemon implements ControlHandlers {
     return { steps: ["eno1: root qdisc removed"], problems: [] };
   }
 
-  enable(confirmWithinMs: number | null): EnableAnswer {
+  teamNames(): readonly string[] {
+    return this.statusDocument.teams.map(({ name }) => name);
+  }
+
+  enable(confirmWithinMs: number | null, part: EnablePart): EnableAnswer {
     this.confirmWithinMs = confirmWithinMs;
     const confirmByMs = confirmWithinMs === null ? null : Date.now() + confirmWithinMs;
-    return { mode: "enforcing", confirmByMs, problems: [] };
+    const scope = part.kind === "domain" ? { ...part, teams: ["bond0"] } : part;
+    return { mode: "enforcing", scope, confirmByMs, problems: [] };
   }
 
   confirm(): ConfirmAnswer {

@@ -38,6 +38,8 @@ describe("the question whether a domain may start", () => {
         config: buildConfig([{ admission: mode }]),
         policies: new Map(),
         files: [],
+        texts: [],
+        policyFiles: new Map(),
       }),
       enforcing: () => enforcing,
       imagine: (known) => imagine(known),

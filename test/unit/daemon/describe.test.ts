@@ -14,6 +14,7 @@ const daemon: DaemonStatus = {
   pid: 1,
   startedAtMs: 0,
   mode: "enforcing",
+  scope: { kind: "host" },
   libvirt: "up",
   lastResyncMs: null,
   confirmByMs: null,

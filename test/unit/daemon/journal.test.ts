@@ -60,6 +60,7 @@ describe("the journal", () => {
       released: true,
       observing: false,
       unconfirmed: null,
+      scope: { kind: "host" },
       before: [],
       clsactCreated: [],
       pauses: [pause],

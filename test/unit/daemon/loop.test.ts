@@ -86,7 +86,7 @@ describe("the control loop", () => {
     const config = buildConfig([
       { teams: [{ bond: "bond0", probes: { targets: ["192.0.2.1"] } }] },
     ]);
-    loop.reload({ config, policies: new Map(), files: [] });
+    loop.reload({ config, policies: new Map(), files: [], texts: [], policyFiles: new Map() });
     const { plan, world } = await loop.run();
     assert.equal(plan.teams[0]?.condition, "degraded");
     assert.equal(plan.vnics[0]?.via, "eno2");
@@ -265,6 +265,44 @@ describe("the control loop", () => {
     await loop.enable();
     assert.equal(loop.mode, "enforcing");
     assert.ok(kernel.objects.has("class eno1 7570:10"));
+  });
+
+  it("enables one domain as a canary: the others have no class, also after a restart, until all are enabled", async () => {
+    const classes = () =>
+      [...kernel.objects.keys()].filter((key) => /^class eno1 7570:1./.test(key));
+    await loop.release("observing");
+    registry.put(domain(1), "running");
+    registry.put(domain(2), "running");
+    await loop.enable({ kind: "domain", domain: "vm2", teams: ["bond0"] });
+    assert.deepEqual(classes(), ["class eno1 7570:10"]);
+    assert.ok(kernel.objects.has(`vnic bond0 ${macOf(2)}`));
+    assert.ok(!kernel.objects.has(`vnic bond0 ${macOf(1)}`));
+    assert.match(loop.last?.world.domains[0]?.vnics[0]?.unshapedReason ?? "", /only domain vm2 is/);
+    const before = kernel.applied.length;
+    start();
+    registry.put(domain(1), "running");
+    await loop.run();
+    assert.ok(kernel.objects.has("htb eno1"), "a canary that doesn't run leaves its team managed");
+    registry.put(domain(2), "running");
+    await loop.run();
+    assert.ok(kernel.objects.has(`vnic bond0 ${macOf(2)}`));
+    assert.ok(
+      !kernel.applied
+        .slice(before)
+        .flat()
+        .some((step) => step.includes("htb")),
+    );
+    await loop.enable();
+    assert.deepEqual(classes(), ["class eno1 7570:10", "class eno1 7570:11"]);
+  });
+
+  it("enables one team: another is barred and has nothing in the kernel", async () => {
+    await loop.enable({ kind: "team", team: "bond7" });
+    assert.equal(loop.last?.plan.teams[0]?.condition, "barred");
+    assert.equal(kernel.objects.size, 0);
+    await loop.enable({ kind: "team", team: "bond0" });
+    assert.equal(loop.last?.plan.teams[0]?.condition, "ok");
+    assert.ok(kernel.objects.has("htb eno1"));
   });
 
   it("releases only after the runs that were already asked for", async () => {

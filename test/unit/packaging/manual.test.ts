@@ -24,12 +24,14 @@ describe("the manual", () => {
     const all = leaves(describeUplinkctl());
     assert.ok(all.length >= 8);
     for (const [name, command] of all) {
-      const item = items.find((part) => new RegExp(`^\\.It Cm ${name}( Ar .*)?\\n`).test(part));
+      const item = items.find((part) =>
+        new RegExp(`^\\.It Cm ${name}( (Ar|Op) .*)?\\n`).test(part),
+      );
       assert.ok(item, name);
       for (const option of visibleOptions(command)) {
         if (option.long === "--help") continue;
         assert.ok(
-          item.includes(`.It Fl ${option.long?.slice(1).replace("-", "\\-")}`),
+          item.includes(`.It Fl ${option.long?.slice(1).replaceAll("-", "\\-")}`),
           option.flags,
         );
       }
