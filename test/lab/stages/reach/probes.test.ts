@@ -24,12 +24,13 @@ import {
 } from "../../switch.ts";
 import { until } from "../../wait.ts";
 
-const INTERVAL_MS = 1000;
+/** Long enough that what a slow machine takes to plan and to answer doesn't count for much. */
+const INTERVAL_MS = 2000;
 /** What is promised: a dead path is known within three intervals. */
 const LIMIT_MS = 3 * INTERVAL_MS;
 
 /** Two intervals and a half are the most that it takes on time; with five looks this late each nothing is left. */
-const MOST_LATE_MS = 100;
+const MOST_LATE_MS = 200;
 
 const config = (probes: string) =>
   quickConfig({ team: `    probes: {interval: ${INTERVAL_MS}ms, ${probes}}` });
@@ -61,7 +62,7 @@ describe("probes: a path that is dead behind a link that is up", () => {
     const lateness = watchLateness();
     const cutAtMs = Date.now();
     stopForwarding(0);
-    await until("the other port active", () => activePort() === "nic1", 10_000);
+    await until("the other port active", () => activePort() === "nic1", 30_000);
     const movedMs = Date.now() - cutAtMs;
     const lostMs = (await lossOf("nic0")).atMs - cutAtMs;
     const lateMs = lateness();
@@ -97,14 +98,15 @@ describe("probes: a path that is dead behind a link that is up", () => {
       await until(
         `${name}: carried by nic0`,
         async () => (await viaOf())[1] === "nic0",
-        10_000,
+        30_000,
         100,
       );
       took[name] = (await lossOf("nic1", cutAtMs)).atMs - cutAtMs;
       const [, right] = guests;
       assert.equal(ping(right?.namespace ?? "", outside.ipv4), 5);
       mend();
-      await allAtHome(daemon, guests);
+      // Of its own accord a vNIC goes home twice within three minutes, and no third time.
+      if (Object.keys(took).length < Object.keys(faults).length) await allAtHome(daemon, guests);
     }
     console.log(`      told after ${JSON.stringify(took)} ms`);
     const lateMs = lateness();
@@ -118,7 +120,7 @@ describe("probes: a path that is dead behind a link that is up", () => {
     await until(
       "said so",
       async () => (await daemon.events()).some(({ id }) => id === "paths-unknown"),
-      10_000,
+      30_000,
       200,
     );
     await sleep(LIMIT_MS);
@@ -140,7 +142,7 @@ describe("probes: a path that is dead behind a link that is up", () => {
       const macs = uplinks.map(({ probe }) => probe?.mac ?? "");
       const answers = uplinks.map(({ probe }) => probe?.targets.map((target) => target.answers));
       const before = control();
-      await sleep(2000);
+      await sleep(2 * INTERVAL_MS);
       const sent = control().map((packets, cable) => packets - (before[cable] ?? 0));
       const learned = readLearned();
       const places = macs.map((mac) => learned.get(mac));
@@ -156,7 +158,7 @@ describe("probes: a path that is dead behind a link that is up", () => {
       assert.deepEqual(places, ["p0", "p1"], "the switch has each MAC on its own port");
       // A round: three targets, the other uplink in two VLANs.
       for (const packets of sent)
-        assert.ok(packets >= 5 && packets <= 25, `${packets} frames in 2 s`);
+        assert.ok(packets >= 5 && packets <= 40, `${packets} frames in 2 intervals`);
       assert.ok(!known.includes("0.0.0.0"), known);
       assert.equal(seen(), 0, "nothing of it reaches a guest");
       const own = readJson<{ readonly mac: string }>("bridge", "fdb show br br0", "");
@@ -176,7 +178,10 @@ describe("probes: a path that is dead behind a link that is up", () => {
   async function lossOf(uplink: string, sinceMs = 0): Promise<{ readonly atMs: number }> {
     const events = await daemon.events();
     const found = events.find(
-      ({ id, fields, atMs }) => id === "uplink-lost" && fields.uplink === uplink && atMs >= sinceMs,
+      ({ id, fields, atMs }) =>
+        (id === "uplink-lost" || id === "loss-answered") &&
+        fields.uplink === uplink &&
+        atMs >= sinceMs,
     );
     assert.ok(found !== undefined, `${uplink} was not lost`);
     return found;
