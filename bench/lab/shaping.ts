@@ -12,6 +12,9 @@ import { atLeast, atMost, type Benchmark, type Result, resultOf } from "../resul
 const MBIT = 1e6;
 /** Little enough for a lab's processor to fill it with small frames. */
 const LINE = "12mbit";
+const LINE_RATE = 12 * MBIT;
+/** The line is full with so much of it; the host's own traffic is the rest. */
+const FULL_PART = 0.9;
 const RESERVED = 4 * MBIT;
 const LIMIT = 1 * MBIT;
 /** What each sender tries, more than it can have. */
@@ -56,9 +59,13 @@ export const shaping: Benchmark = {
     const results: Result[] = [];
     for (const kind of KINDS) {
       const rounds: (readonly number[])[] = [];
-      for (let round = 0; round < ROUNDS; round += 1)
-        rounds.push(await measureKind(kind, guests, places));
-      results.push(...describe(kind, rounds));
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const rates = await measureKind(kind, guests, places);
+        // Where the processor is the bottleneck no class is held to anything.
+        if (rates.reduce((sum, rate) => sum + rate, 0) >= FULL_PART * LINE_RATE) rounds.push(rates);
+        else console.log(`      ${kind.name}: the senders didn't fill the line`);
+      }
+      if (rounds.length > 0) results.push(...describe(kind, rounds));
     }
     await daemon.kill();
     return results;
