@@ -101,6 +101,20 @@ describe("real domains", () => {
     assert.equal((await daemon.status()).domains.length, 0);
   });
 
+  it("goes without a trace although the daemon was killed before: the hook takes away what the daemon left it", async () => {
+    await startDomain({ name: "web1", macs: [MAC], metadata: annotation("") });
+    await until("what to undo", () => existsSync(join(RUN_DIR, "undo", "web1.tc")));
+    assert.ok(traces(MAC), "it was enforced");
+    await daemon.kill();
+    virsh("destroy", "web1");
+    assert.equal(traces(MAC), false, "its filters are gone as soon as it is");
+    for (const uplink of ["nic0", "nic1"]) {
+      assert.equal(readClassCounts(uplink).has("7570:10"), false, `and its class on ${uplink}`);
+      assert.ok(readClassCounts(uplink).has("7570:fff0"), `the host's class on ${uplink} isn't`);
+    }
+    assert.equal(existsSync(join(RUN_DIR, "undo", "web1.tc")), false);
+  });
+
   it("follows a changed annotation, a NIC plugged in and a NIC unplugged of a live domain", async () => {
     const shape = { name: "web1", macs: [MAC], metadata: annotation("") };
     writeFileSync(
