@@ -1,0 +1,11 @@
+#!/bin/sh
+# Has promtool (Debian: apt-get install prometheus) look at the metrics' names and at the alert rules.
+set -eu
+cd "$(dirname "$0")/../.."
+promtool=${PROMTOOL:-promtool}
+command -v "$promtool" >/dev/null || {
+  echo "there is no promtool: apt-get install prometheus, or name one by PROMTOOL" >&2
+  exit 1
+}
+node_modules/.bin/node test/unit/control/example-metrics.ts | "$promtool" check metrics
+"$promtool" check rules packaging/prometheus/uplinkd.rules.yml
