@@ -65,7 +65,11 @@ describe("the package", function () {
     await untilSlow("systemd's boot", () => isActive("basic.target"));
     run("systemctl", "start", "dbus");
     await buildHost({ speedMbit: 40 });
-    bare = readNetworkState();
+    // Operational states and duplicate address detection take a moment, which is none of the package's doing.
+    await untilSlow("the network to settle", () => {
+      bare = readNetworkState();
+      return !/ tentative|BROADCAST.* state UNKNOWN/.test(bare);
+    });
   });
   after(() => console.log(JSON.stringify(timesMs)));
 
