@@ -60,6 +60,11 @@ function daemonLines(status: Status, nowMs: number, layout: Layout): string[] {
     const left = formatDuration(Math.max(0, daemon.confirmByMs - nowMs));
     lines.push(layout.paint("yellow", `rolls back in ${left} unless confirmed: uplinkctl confirm`));
   }
+  if (status.contests.length > 0) {
+    lines.push("", layout.paint("bold", "changed by somebody else again and again"));
+    for (const { object, times, who } of status.contests)
+      lines.push(...wrap(`${object}: ${times} times, likely ${who}`, layout, "  ", "    "));
+  }
   return lines;
 }
 
@@ -272,6 +277,11 @@ function problemLines(status: Status, layout: Layout): string[] {
     lines.push("", layout.paint("bold", "being mended in the kernel"));
     for (const drift of status.drift)
       lines.push(...wrap(`${drift.op} ${drift.object} ${drift.message}`, layout, "  ", "    "));
+  }
+  if (status.contests.length > 0) {
+    lines.push("", layout.paint("bold", "changed by somebody else again and again"));
+    for (const { object, times, who } of status.contests)
+      lines.push(...wrap(`${object}: ${times} times, likely ${who}`, layout, "  ", "    "));
   }
   return lines;
 }

@@ -54,6 +54,11 @@ function daemonMetrics(status: Status, eventCounts: ReadonlyMap<string, number>)
     gauge("libvirt_up", "1 while libvirt answers.", one(Number(daemon.libvirt === "up"))),
     gauge("drift_objects", "Kernel objects that differ from the plan.", one(status.drift.length)),
     gauge(
+      "contests",
+      "Kernel objects that somebody else changes again and again.",
+      one(status.contests.length),
+    ),
+    gauge(
       "conflicts",
       "Foreign objects where ours should be.",
       one(status.teams.reduce((sum, team) => sum + team.conflicts.length, 0)),

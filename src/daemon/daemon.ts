@@ -33,6 +33,7 @@ import { Prober } from "./prober.ts";
 import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
 import { Scheduler } from "./scheduler.ts";
+import { suspectOf } from "./suspects.ts";
 import { writeReleaseScript, writeUndos } from "./undo.ts";
 import { WhatIf } from "./what-if.ts";
 
@@ -161,6 +162,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     loaded,
     observeOnly: observe,
     domainsComplete: () => domains.complete,
+    suspect: suspectOf,
     probes: prober,
   });
   const admissions = new Admissions({
@@ -288,6 +290,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         run,
         loop.loads,
         loop.drift,
+        loop.contests,
         (uplink) => prober.statusOf(uplink),
       );
     },

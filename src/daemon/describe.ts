@@ -3,6 +3,7 @@ import type { Explanation } from "../control/api.ts";
 import type { TeamConfig } from "../model/config.ts";
 import type { TeamPlan, VnicPlan } from "../model/plan.ts";
 import type {
+  Contest,
   DaemonStatus,
   DomainStatus,
   Drift,
@@ -31,6 +32,7 @@ export function describeStatus(
   run: Run,
   loads: LoadMemory,
   drift: readonly Drift[],
+  contests: readonly Contest[],
   probeOf: (uplink: string) => ProbeStatus | null,
 ): Status {
   return {
@@ -42,6 +44,7 @@ export function describeStatus(
     domains: run.world.domains.map((domain) => describeDomain(domain, run, loads)),
     problems: [...run.plan.problems, ...run.world.domains.flatMap((domain) => domain.problems)],
     drift,
+    contests,
   };
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { applySteps, compileSteps } from "../apply/kernel.ts";
 import type { NetlinkError } from "../model/errors.ts";
-import type { ClassCounters } from "../model/kernel.ts";
+import type { ClassCounters, Conflict } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Step } from "../model/step.ts";
@@ -11,6 +11,7 @@ import type { Link } from "../netlink/link.ts";
 import { Monitor, type MonitorEvent } from "../netlink/monitor.ts";
 import { RequestSocket } from "../netlink/socket.ts";
 import type { KernelPort, KernelSnapshot, TeamDevices } from "./ports.ts";
+import { makerOf } from "./suspects.ts";
 
 export interface KernelListener {
   /** Links changed; the loop has to look. */
@@ -60,7 +61,7 @@ export class LinuxKernel implements KernelPort {
     const dumped = dumpKernel(this.#socket, this.#links, teams);
     return {
       objects: dumped.objects,
-      conflicts: dumped.foreign,
+      conflicts: dumped.foreign.map(withMaker),
       counters: dumped.counters,
       sharedHooks: [...new Set(dumped.foreignFilters.map((filter) => filter.device))],
     };
@@ -138,6 +139,12 @@ export class LinuxKernel implements KernelPort {
   #ifindexOf(name: string): number | undefined {
     return this.#links.find((link) => link.name === name)?.ifindex;
   }
+}
+
+/** A person looks for who made it: what is known of such ones helps. */
+function withMaker(conflict: Conflict): Conflict {
+  const maker = makerOf(conflict.found);
+  return maker === "" ? conflict : { ...conflict, remedy: `${conflict.remedy}; ${maker}` };
 }
 
 function toState(link: Link): LinkState {

@@ -5,12 +5,12 @@
 
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
-import { StateError, type UplinkError } from "../model/errors.ts";
+import type { UplinkError } from "../model/errors.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
 import { describeScope, type Scope, WHOLE_HOST } from "../model/scope.ts";
-import type { Drift } from "../model/status.ts";
+import type { Contest, Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
 import { type BalanceMemory, NO_BALANCE, observeBalance } from "../observe/balance.ts";
@@ -20,17 +20,18 @@ import { buildWorld, type KnownDomain, type Observation } from "../observe/world
 import { type LossPlan, planLosses } from "../plan/loss.ts";
 import { planWorld } from "../plan/plan.ts";
 import type { LoadedConfig } from "../policy/load.ts";
+import { saveBefore } from "./before.ts";
+import { Contests } from "./contests.ts";
 import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
 import type { Journal } from "./journal.ts";
+import { judgeTampering } from "./judgement.ts";
 import { latchDemand, sameDemand } from "./latch.ts";
 import { Outages } from "./outages.ts";
 import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
-import { describeTampering } from "./tampering.ts";
 import { devicesOf, findStrays, findTeams, placesOf } from "./teams.ts";
-import { findUnsaved } from "./unsaved.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
 
@@ -62,6 +63,8 @@ export interface LoopOptions {
   /** Whether libvirt has told of all domains: before, what no domain claims may still be some domain's. */
   readonly domainsComplete: () => boolean;
   readonly probes: PathSource;
+  /** Who is likely to have changed a device's objects. */
+  readonly suspect: (device: string) => string;
 }
 
 export class ControlLoop {
@@ -81,6 +84,7 @@ export class ControlLoop {
   /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
   #settled: KernelMap | null = null;
   readonly #inheritance = new Inheritance();
+  readonly #contests: Contests;
   /** The run, or the release, that is under way: never two at once. */
   #current: Promise<unknown> | null = null;
   #next: Promise<Run> | null = null;
@@ -89,6 +93,7 @@ export class ControlLoop {
     this.#options = options;
     this.#loaded = options.loaded;
     this.#outages = new Outages(options.log, options.probes);
+    this.#contests = new Contests(options.suspect);
   }
 
   get last(): Run | null {
@@ -101,6 +106,16 @@ export class ControlLoop {
 
   get drift(): readonly Drift[] {
     return this.#drift;
+  }
+
+  /** What somebody else changes again and again. */
+  get contests(): readonly Contest[] {
+    return this.#contests.list();
+  }
+
+  /** When what was left to somebody else is tried again; null: nothing was. */
+  get nextTryAtMs(): number | null {
+    return this.#contests.nextTryAtMs(this.#options.now());
   }
 
   get lastResyncMs(): number | null {
@@ -241,6 +256,7 @@ export class ControlLoop {
     this.#armed = null;
     this.#settled = null;
     this.#drift = [];
+    this.#contests.clear();
     const steps = diffRelease(
       objects,
       before,
@@ -272,11 +288,13 @@ export class ControlLoop {
 
   async #enforce(run: Run, devices: readonly TeamDevices[], nowMs: number): Promise<void> {
     const { kernel, log } = this.#options;
-    if (run.steps.length > 0) {
-      const saved = this.#saveBefore(run.world, run.steps);
+    const seen = { steps: run.steps, settled: this.#settled, desired: run.plan.kernel, nowMs };
+    const { due, left } = judgeTampering(this.#contests, seen, log);
+    if (due.length > 0) {
+      const saved = saveBefore(this.#options.journal, run.world, due);
       if (saved !== null) {
         const told = this.#drift.some((drift) => drift.message === saved.message);
-        this.#drift = run.steps.map((step) => driftOf(step, nowMs, saved.message));
+        this.#drift = due.map((step) => driftOf(step, nowMs, saved.message));
         this.#settled = null;
         if (told) return;
         log.tell(
@@ -286,17 +304,17 @@ export class ControlLoop {
         );
         return;
       }
-      const tampering = this.#settled === null ? null : describeTampering(this.#settled, run.steps);
-      if (tampering !== null) log.tell("warning", "drift-mended", tampering);
-      const refused = await kernel.apply(run.steps);
+      const refused = await kernel.apply(due);
       for (const error of refused) {
         log.tell("error", "kernel-refused", `${error.object}: ${error.message}`, {
           errno: error.errno,
         });
       }
+      this.#contests.mended(due);
       this.#verify(run, devices, nowMs, refused);
-    } else this.#drift = [];
-    this.#settled = this.#drift.length === 0 ? run.plan.kernel : null;
+    } else this.#drift = left.map((step) => driftOf(step, nowMs, LEFT));
+    const isAsWanted = this.#drift.every(({ message }) => message === LEFT);
+    this.#settled = isAsWanted ? run.plan.kernel : null;
     this.#arm(run);
   }
 
@@ -328,41 +346,26 @@ export class ControlLoop {
     refused: readonly UplinkError[],
   ): void {
     const { objects } = this.#options.kernel.readKernel(devices);
-    const left = this.#diff(objects, run.plan.kernel).filter(
-      (step) => step.object.kind !== "active-port",
+    const { due: open, left } = this.#contests.sift(
+      this.#diff(objects, run.plan.kernel).filter((step) => step.object.kind !== "active-port"),
+      run.plan.kernel,
+      nowMs,
     );
     const known = new Map(this.#drift.map((drift) => [drift.object, drift.sinceMs]));
-    this.#drift = left.map((step) => {
+    const drift = open.map((step) => {
       const key = kernelKey(step.object);
       const error = refused.find((candidate) => candidate.object.includes(key));
       const message = error?.message ?? "the kernel holds something else than was written";
       return driftOf(step, known.get(key) ?? nowMs, message);
     });
+    this.#drift = [...drift, ...left.map((step) => driftOf(step, nowMs, LEFT))];
     for (const drift of this.#drift) {
-      if (known.has(drift.object)) continue;
+      if (drift.message === LEFT || known.has(drift.object)) continue;
       this.#options.log.tell(
         "warning",
         "drift",
         `${drift.object} differs from the plan: ${drift.message}`,
       );
-    }
-  }
-
-  /** Saves what is about to be changed and carries no owner's mark. @returns the error that forbids to go on */
-  #saveBefore(world: World, steps: readonly Step[]): StateError | null {
-    const { journal } = this.#options;
-    const { before, clsactCreated } = journal.contents;
-    const { added, created } = findUnsaved(world, steps, journal.contents);
-    if (added.length === 0 && created.length === 0) return null;
-    try {
-      journal.write({
-        before: [...before, ...added],
-        clsactCreated: [...clsactCreated, ...created],
-      });
-      return null;
-    } catch (error) {
-      if (error instanceof StateError) return error;
-      throw error;
     }
   }
 
@@ -380,6 +383,9 @@ export class ControlLoop {
     }
   }
 }
+
+/** Why an object isn't mended that {@link Contests} leaves. */
+const LEFT = "somebody else changes it again and again: see contests";
 
 function driftOf(step: Step, sinceMs: number, message: string): Drift {
   return { object: kernelKey(step.object), op: step.op, sinceMs, message };

@@ -9,7 +9,7 @@ import type { Pauses } from "./pauses.ts";
 
 export interface SchedulerOptions {
   readonly clock: Clock;
-  readonly loop: Pick<ControlLoop, "run" | "sample" | "mode">;
+  readonly loop: Pick<ControlLoop, "run" | "sample" | "mode" | "nextTryAtMs">;
   /** What is done to domains: pauses, migrations. */
   readonly actions: readonly Pick<Pauses | Migrations, "carryOut">[];
   /** After each run that enforced, before anything is done to domains. */
@@ -22,6 +22,7 @@ export interface SchedulerOptions {
 const SAMPLE_MS = 1000;
 /** The longest wait for what a plan waits for: timers of Node overflow at 25 days. */
 const LONGEST_WAIT_MS = 3600e3;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
@@ -86,8 +87,9 @@ export class Scheduler {
         }
       }
       this.#cancelWake();
-      if (plan.nextWakeAtMs !== null) {
-        const delayMs = Math.min(Math.max(1, plan.nextWakeAtMs - clock.now()), LONGEST_WAIT_MS);
+      const wakeAtMs = Math.min(plan.nextWakeAtMs ?? NEVER, loop.nextTryAtMs ?? NEVER);
+      if (wakeAtMs < NEVER) {
+        const delayMs = Math.min(Math.max(1, wakeAtMs - clock.now()), LONGEST_WAIT_MS);
         this.#cancelWake = clock.after(delayMs, () => void this.runNow());
       }
     } catch (error) {

@@ -6,21 +6,33 @@ import type { Step } from "../model/step.ts";
 /** So many are named; the rest is counted. */
 const MAX_NAMED = 8;
 
+/** One thing that somebody else did. */
+export interface Tampering {
+  /** Key of the kernel object. */
+  readonly object: string;
+  readonly word: "gone" | "changed" | "added";
+}
+
 /**
  * @param settled what stood in the kernel, verified, at the end of the last run
  * @param steps what this run has to do, which tells of what stands there now where that is to go or to change
- * @returns the story of it, or null where the plan alone explains the steps
+ * @returns what the plan alone doesn't explain
  */
-export function describeTampering(settled: KernelMap, steps: readonly Step[]): string | null {
+export function findTampering(settled: KernelMap, steps: readonly Step[]): readonly Tampering[] {
   const deleted = new Set(
     steps.flatMap(({ op, object }) => (op === "delete" ? [kernelKey(object)] : [])),
   );
-  const named = steps.flatMap((step) => {
-    const key = kernelKey(step.object);
-    const word = whatHappened(settled.get(key), step, deleted.has(key));
-    return word === null ? [] : [`${key} was ${word}`];
+  return steps.flatMap((step) => {
+    const object = kernelKey(step.object);
+    const word = whatHappened(settled.get(object), step, deleted.has(object));
+    return word === null ? [] : [{ object, word }];
   });
-  if (named.length === 0) return null;
+}
+
+/** The story of it for people, or null where there is none. */
+export function describeTampering(changes: readonly Tampering[]): string | null {
+  if (changes.length === 0) return null;
+  const named = changes.map(({ object, word }) => `${object} was ${word}`);
   const rest = named.length > MAX_NAMED ? ` and ${named.length - MAX_NAMED} more` : "";
   return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}`;
 }

@@ -182,10 +182,24 @@ export interface Drift {
   readonly message: string;
 }
 
+/** An object that somebody else changes again and again, so that uplinkd leaves it for a while. */
+export interface Contest {
+  /** Key of the kernel object. */
+  readonly object: string;
+  /** How often it was changed since. */
+  readonly times: number;
+  readonly sinceMs: number;
+  /** Who it is likely to be, and the evidence. */
+  readonly who: string;
+  /** Until then it stays as the other has left it, unless the plan changes. */
+  readonly nextTryAtMs: number;
+}
+
 export interface Status {
   readonly daemon: DaemonStatus;
   readonly teams: readonly TeamStatus[];
   readonly domains: readonly DomainStatus[];
   readonly problems: readonly Problem[];
   readonly drift: readonly Drift[];
+  readonly contests: readonly Contest[];
 }

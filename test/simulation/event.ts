@@ -34,6 +34,13 @@ export type Happening =
   | { readonly kind: "batch-breaks"; readonly step: number }
   | { readonly kind: "kernel-events-lost"; readonly count: number }
   | { readonly kind: "tampering"; readonly at: number; readonly how: "delete" | "slower" }
+  /** The same object again and again. */
+  | {
+      readonly kind: "contest";
+      readonly at: number;
+      readonly times: number;
+      readonly everyMs: number;
+    }
   | { readonly kind: "foreign-root" | "foreign-root-gone"; readonly port: number }
   | { readonly kind: "disk-full"; readonly lastsMs: number }
   | { readonly kind: "crash"; readonly downMs: number }
@@ -127,6 +134,15 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
       kind: "tampering",
       at: random.between(0, 999),
       how: random.pick(["delete", "slower"]),
+    }),
+  ],
+  [
+    0.5,
+    (random) => ({
+      kind: "contest",
+      at: random.between(0, 999),
+      times: random.between(3, 30),
+      everyMs: random.pick([300, 1500, 5000]),
     }),
   ],
   [1, (random) => ({ kind: "foreign-root", port: port(random) })],

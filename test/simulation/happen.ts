@@ -3,7 +3,7 @@
 import { isMarked } from "../../src/diff/diff.ts";
 import type { HookRequest } from "../../src/hook/request.ts";
 import { UplinkError } from "../../src/model/errors.ts";
-import { kernelKey } from "../../src/model/kernel.ts";
+import { type KernelObject, kernelKey } from "../../src/model/kernel.ts";
 import type { Happening } from "./event.ts";
 import { type Guest, macOf, xmlOf } from "./guest.ts";
 import type { Daemon } from "./host.ts";
@@ -115,6 +115,9 @@ export function happen(simulation: Simulation, what: Happening): void {
       return;
     case "tampering":
       tamper(simulation, what);
+      return;
+    case "contest":
+      contest(simulation, what);
       return;
     case "foreign-root": {
       const { ports } = simulation.links;
@@ -376,9 +379,7 @@ function tamper(
   { at, how }: Extract<Happening, { readonly kind: "tampering" }>,
 ): void {
   const { kernel } = simulation;
-  const choices = [...kernel.objects.values()].filter(
-    (object) => isMarked(object) && object.kind !== "uplink-action",
-  );
+  const choices = tamperable(simulation);
   const object = choices[at % Math.max(1, choices.length)];
   if (object === undefined) return;
   if ("device" in object) simulation.watcher.noteReplaced(object.device);
@@ -389,4 +390,34 @@ function tamper(
   }
   simulation.watcher.noteFault();
   simulation.tellTrafficControl();
+}
+
+/** Somebody's program that wants an object away, until it has had its way so often, or a rest ends all faults. */
+function contest(
+  simulation: Simulation,
+  { at, times, everyMs }: Extract<Happening, { readonly kind: "contest" }>,
+): void {
+  const { kernel, clock } = simulation;
+  const choices = tamperable(simulation);
+  const object = choices[at % Math.max(1, choices.length)];
+  if (object === undefined) return;
+  const round = simulation.rests;
+  const strike = (left: number) => {
+    if (left === 0 || simulation.rests > round) return;
+    const present = kernel.objects.get(kernelKey(object));
+    if (present !== undefined) {
+      if ("device" in present) simulation.watcher.noteReplaced(present.device);
+      kernel.remove(present);
+      simulation.watcher.noteFault();
+      simulation.tellTrafficControl();
+    }
+    clock.after(everyMs, () => strike(left - 1));
+  };
+  strike(times);
+}
+
+function tamperable({ kernel }: Simulation): readonly KernelObject[] {
+  return [...kernel.objects.values()].filter(
+    (object) => isMarked(object) && object.kind !== "uplink-action",
+  );
 }

@@ -111,6 +111,7 @@ export class Daemon {
       observeOnly: false,
       domainsComplete: () => domains.complete,
       probes: { paths: new Map(), block: probeBlock("host") },
+      suspect: () => "somebody",
     });
     this.#admissions = new Admissions({
       log,

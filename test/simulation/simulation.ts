@@ -48,6 +48,8 @@ export class Simulation {
   /** The journal, as it stands on disk. */
   disk: string | null = null;
   diskFull = false;
+  /** Looked for so far; each ends all faults. */
+  rests = 0;
   /** The host's clock, against the steady one. */
   clockOffsetMs = 0;
   /** Of the next batches of steps: what befalls them. */
@@ -125,6 +127,7 @@ export class Simulation {
     libvirt.refusing = 0;
     libvirt.disorder = 0;
     this.diskFull = false;
+    this.rests += 1;
     this.batchFaults.length = 0;
     this.kernelEventsLost = 0;
     this.crashPoint = null;
@@ -133,7 +136,10 @@ export class Simulation {
     do await this.wait(10_000);
     while ((this.life?.asked ?? 0) > 0);
     if (this.life?.daemon.loop.mode === "released") happen(this, { kind: "enable" });
-    const violation = await this.wait(REST_MS);
+    let violation = await this.wait(REST_MS);
+    // What was left to somebody else is tried again once its pause is over.
+    while (violation === null && (this.life?.daemon.loop.nextTryAtMs ?? null) !== null)
+      violation = await this.wait(10_000);
     return violation ?? (await checkAtRest(this));
   }
 

@@ -286,7 +286,13 @@ export class Watcher implements LibvirtWitness {
   #isExcused(): boolean {
     const { life, libvirt, diskFull } = this.#simulation;
     return (
-      life === null || life.stopping || !life.daemon.ready || libvirt.health !== "well" || diskFull
+      life === null ||
+      life.stopping ||
+      !life.daemon.ready ||
+      libvirt.health !== "well" ||
+      diskFull ||
+      // What is left to somebody else stays so for a while.
+      life.daemon.loop.nextTryAtMs !== null
     );
   }
 }

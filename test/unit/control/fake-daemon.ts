@@ -162,6 +162,7 @@ export const exampleStatus: Status = {
   domains: [web1, batch],
   problems: [],
   drift: [],
+  contests: [],
 };
 
 export class FakeDaemon implements ControlHandlers {

@@ -40,6 +40,7 @@ function runOf(world: World): Run {
 describe("the status document", () => {
   it("shows home, class and what was promised, and where frames go while home is lost", () => {
     const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], () => null);
+    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], []);
     const vnic = status.domains[0]?.vnics[0];
     assert.deepEqual(
       [
@@ -54,6 +55,7 @@ describe("the status document", () => {
     assert.equal(status.teams[0]?.condition, "ok");
     const lost = withUplink(whole, "eno1", { carrier: false, bondUp: false, lostAtMs: NOW });
     const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], () => null);
+    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], []);
     assert.deepEqual(
       [degraded.domains[0]?.vnics[0]?.home, degraded.domains[0]?.vnics[0]?.via],
       ["eno1", "eno2"],

@@ -22,12 +22,14 @@ describe("the control loop", () => {
   let complete: boolean;
   let paths: Map<string, PathState>;
   let loop: ControlLoop;
+  let nowMs: number;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "uplinkd-loop-"));
     kernel = new FakeKernel();
     complete = true;
     paths = new Map();
+    nowMs = NOW;
     start();
   });
   afterEach(() => rmSync(directory, { recursive: true }));
@@ -44,7 +46,7 @@ describe("the control loop", () => {
       journal,
       registry,
       log,
-      now: () => NOW,
+      now: () => nowMs,
       loaded,
       observeOnly: false,
       domainsComplete: () => complete,
@@ -54,6 +56,7 @@ describe("the control loop", () => {
         },
         block: probeBlock("host"),
       },
+      suspect: (device) => `NetworkManager (it has ${device})`,
     });
   }
 
@@ -333,5 +336,79 @@ describe("the control loop", () => {
     const saved = journal.contents.before.map((object) => kernelKey(object));
     assert.ok(saved.includes("port-queue eno1"), `${saved.join()}: the next release needs it`);
     assert.ok(journal.contents.clsactCreated.includes("bond0"));
+  });
+
+  it("leaves what somebody changes again and again, says who it may be, and tries again later", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    const key = "class eno2 7570:10";
+    const attack = async () => {
+      nowMs += 1000;
+      kernel.objects.delete(key);
+      await loop.run();
+    };
+    for (let count = 0; count < 4; count += 1) await attack();
+    assert.deepEqual(loop.contests, []);
+    assert.ok(kernel.objects.has(key));
+    await attack();
+    assert.equal(kernel.objects.has(key), false, "the fifth time within a minute it is left");
+    assert.match(lines.at(-1) ?? "", /^<3>contest: class eno2 7570:10 .*5 times.*NetworkManager/);
+    assert.deepEqual(
+      loop.contests.map(({ object, times }) => [object, times]),
+      [[key, 5]],
+    );
+    assert.equal(loop.nextTryAtMs, nowMs + 30_000);
+    const told = lines.length;
+    await loop.run();
+    assert.equal(lines.length, told, "said once");
+    // What has nothing to do with it is mended as ever.
+    kernel.objects.delete("class eno1 7570:10");
+    await loop.run();
+    assert.ok(kernel.objects.has("class eno1 7570:10"));
+
+    nowMs += 30_000;
+    await loop.run();
+    assert.ok(kernel.objects.has(key), "tried again");
+    await attack();
+    assert.equal(loop.nextTryAtMs, nowMs + 60_000, "the pause doubles");
+    nowMs += 60_000;
+    await loop.run();
+    assert.ok(kernel.objects.has(key));
+    nowMs += 121_000;
+    await loop.run();
+    assert.deepEqual(loop.contests, [], "over");
+    assert.ok(lines.some((line) => line.includes("contest-over")));
+  });
+
+  it("writes what it wants anew although somebody else changes it again and again", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    const key = "class eno2 7570:10";
+    for (let count = 0; count < 5; count += 1) {
+      kernel.objects.delete(key);
+      await loop.run();
+    }
+    assert.equal(kernel.objects.has(key), false);
+    kernel.links = kernel.links.map((link) =>
+      link.name === "eno2" ? { ...link, speedBitsPerSecond: 1e9 } : link,
+    );
+    await loop.run();
+    assert.ok(kernel.objects.has(key), "its limit is another one now");
+  });
+
+  it("doesn't count what goes with its qdisc as a change of its own", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    for (let count = 0; count < 5; count += 1) {
+      for (const name of [...kernel.objects.keys()])
+        if (/^(htb|class|leaf) eno2/.test(name)) kernel.objects.delete(name);
+      await loop.run();
+    }
+    assert.deepEqual(
+      loop.contests.map(({ object }) => object),
+      ["htb eno2"],
+    );
+    assert.equal(kernel.objects.has("class eno2 7570:10"), false, "nothing that can't stand");
+    assert.ok(kernel.objects.has("class eno1 7570:10"));
   });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeTampering } from "../../../src/daemon/tampering.ts";
+import { describeTampering, findTampering } from "../../../src/daemon/tampering.ts";
 import { diffKernel } from "../../../src/diff/diff.ts";
 import type { HtbClass, KernelObject } from "../../../src/model/kernel.ts";
 import { kernelKey } from "../../../src/model/kernel.ts";
@@ -23,7 +23,7 @@ const mapOf = (...objects: KernelObject[]) =>
 describe("somebody else's change", () => {
   const settled = mapOf(klass(16), klass(17));
   const story = (present: ReturnType<typeof mapOf>, desired: ReturnType<typeof mapOf>) =>
-    describeTampering(settled, diffKernel(present, desired));
+    describeTampering(findTampering(settled, diffKernel(present, desired)));
 
   it("is what differs from what stood there, not from what is wanted now", () => {
     const raised = mapOf(klass(16, { ceilBitsPerSecond: 9600 }), klass(17));
@@ -57,7 +57,7 @@ describe("somebody else's change", () => {
 
   it("is told in one line, however much it was", () => {
     const many = mapOf(...Array.from({ length: 50 }, (_, at) => klass(16 + at)));
-    const text = describeTampering(many, diffKernel(mapOf(), many)) ?? "";
+    const text = describeTampering(findTampering(many, diffKernel(mapOf(), many))) ?? "";
     assert.match(text, / and 42 more$/);
   });
 });

@@ -220,6 +220,31 @@ describe("somebody else's changes to what is uplinkd's", () => {
     await until("no drift", async () => (await daemon.status()).drift.length === 0, 1000);
     assert.equal((await whereIs(daemon, guest)).via, "nic1");
   });
+
+  it("are left for a while where they come again and again, and who it may be is told", async () => {
+    const earlier = daemon.log().length;
+    const stray = "7570:777";
+    const add = () => tc([`class add dev nic0 parent 7570:1 classid ${stray} htb rate 1mbit`]);
+    for (let count = 1; count < 5; count += 1) {
+      add();
+      await until("the stray class gone", () => !readClassCounts("nic0").has(stray));
+    }
+    add();
+    await until("the contest to be told", () => /contest: /.test(daemon.log().slice(earlier)));
+    assert.match(
+      daemon.log().slice(earlier),
+      /<3>contest: class nic0 7570:777 was changed 5 times.*likely a script with tc or ip/,
+    );
+    assert.ok(readClassCounts("nic0").has(stray), "it is left");
+    const { contests } = await daemon.status();
+    assert.deepEqual(
+      contests.map(({ object, times }) => [object, times]),
+      [["class nic0 7570:777", 5]],
+    );
+    tc(["class del dev nic1 classid 7570:10"]);
+    await until("what is no contest to be mended", () => readClassCounts("nic1").has("7570:10"));
+    assert.equal(ping(guest.namespace, switchAddress), 5);
+  });
 });
 
 /** Everything that makes an uplink ours stands. */

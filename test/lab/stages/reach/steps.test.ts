@@ -190,5 +190,6 @@ function newLoop(port: KernelPort, domains: readonly DomainShape[]): ControlLoop
     observeOnly: false,
     domainsComplete: () => true,
     probes: { paths: new Map(), block: probeBlock("lab") },
+    suspect: () => "nobody",
   });
 }
