@@ -14,6 +14,7 @@ import type { SimulationDocument } from "../model/simulation.ts";
 import {
   type DaemonStatus,
   type DomainStatus,
+  type Contest,
   type Drift,
   GUARANTEES,
   type HostClassStatus,
@@ -202,12 +203,21 @@ const drift: z.ZodType<Drift> = z.object({
   message: z.string(),
 });
 
+const contest: z.ZodType<Contest> = z.object({
+  object: z.string().describe("Key of the kernel object: class nic0 7570:10."),
+  times: z.number(),
+  sinceMs: unixMs,
+  who: z.string().describe("Who it is likely to be that changes it, and the evidence."),
+  nextTryAtMs: unixMs,
+});
+
 export const statusDocument: z.ZodType<Status> = z.object({
   daemon,
   teams: z.array(team),
   domains: z.array(domain),
   problems: z.array(problemDocument),
   drift: z.array(drift),
+  contests: z.array(contest),
 });
 
 export const networkPolicyDocument: z.ZodType<NetworkPolicy> = z.object({

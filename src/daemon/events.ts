@@ -13,6 +13,9 @@ const PRIORITY: Readonly<Record<Severity, number>> = {
   error: 3,
 };
 
+/** Control characters of all kinds (ESC, CSI, line feeds), and Unicode's own ends of lines. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
+
 export type Fields = Readonly<Record<string, string | number | boolean>>;
 
 export class EventLog {
@@ -35,7 +38,8 @@ export class EventLog {
     const event = { sequence: this.#sequence, atMs: this.#now(), severity, id, message, fields };
     this.#events.push(event);
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
-    this.#write(`<${PRIORITY[severity]}>${id}: ${message.replaceAll("\n", " ")}\n`);
+    // Names and errors are others' words: one line, and nothing that a terminal obeys.
+    this.#write(`<${PRIORITY[severity]}>${id}: ${message.replaceAll(CONTROL, " ")}\n`);
     for (const listener of this.#listeners) listener(event);
   }
 

@@ -31,6 +31,12 @@ export function isUnmarked(object: KernelObject): object is UnmarkedObject {
   }
 }
 
+/**
+ * The journal's format. It rises only where an older daemon would do harm with what it doesn't know: it then refuses to
+ * start, and what is enforced stays. What may be left unread is added without.
+ */
+const VERSION = 1;
+
 export interface PauseEntry extends PauseRecord {
   /** intended: written before the act, its outcome isn't known. */
   readonly outcome: "intended" | "done";
@@ -49,7 +55,7 @@ export interface Unconfirmed {
 }
 
 export interface JournalContents {
-  readonly version: 1;
+  readonly version: typeof VERSION;
   /** Kernel state doesn't survive a boot, so what was saved of it doesn't either. */
   readonly bootId: string;
   /** Nothing is enforced: taken away by an operator, or never enabled yet. */
@@ -80,8 +86,9 @@ export interface DrainEntry {
   readonly sinceMs: number;
 }
 
-const contentsSchema = z.object({
-  version: z.literal(1),
+/** What another version has added to it is kept, so that an older daemon in between loses nothing. */
+const contentsSchema = z.looseObject({
+  version: z.literal(VERSION),
   bootId: z.string(),
   released: z.boolean(),
   // Journals of 0.1.0 don't have these two.
@@ -162,6 +169,7 @@ export class Journal {
   /**
    * Reads the journal; one that can't be read is kept aside and said, never thrown away.
    * @param bootId of the running kernel (/proc/sys/kernel/random/boot_id)
+   * @throws StateError for one of a newer format, which is left as it is
    */
   static open(
     path: string,
@@ -178,10 +186,13 @@ export class Journal {
     }
     if (text === null) return new Journal(path, file, fresh);
     try {
-      const contents: JournalContents = contentsSchema.parse(JSON.parse(text));
+      const json: unknown = JSON.parse(text);
+      refuseNewer(path, json);
+      const contents: JournalContents = contentsSchema.parse(json);
       if (contents.bootId === bootId) return new Journal(path, file, contents);
       return new Journal(path, file, { ...contents, bootId, before: [], clsactCreated: [] });
     } catch (error) {
+      if (error instanceof StateError) throw error;
       const aside = `${path}.unreadable`;
       report(
         new StateError(
@@ -247,9 +258,21 @@ export class Journal {
   }
 }
 
+/** @throws StateError */
+function refuseNewer(path: string, json: unknown): void {
+  if (typeof json !== "object" || json === null || !("version" in json)) return;
+  const { version } = json;
+  if (typeof version !== "number" || version <= VERSION) return;
+  throw new StateError(
+    path,
+    `has format ${version} of a newer uplinkd, this one knows ${VERSION}: install that one again, \
+or release the host with release.sh beside it and remove the file; what is enforced stays until then`,
+  );
+}
+
 function emptyContents(bootId: string): JournalContents {
   return {
-    version: 1,
+    version: VERSION,
     bootId,
     released: false,
     observing: false,

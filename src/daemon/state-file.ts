@@ -2,10 +2,13 @@
 import {
   closeSync,
   fsyncSync,
+  lchownSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -40,7 +43,14 @@ export class DiskFile implements StateFile {
     const temporary = `${this.#path}.new`;
     const directory = dirname(this.#path);
     mkdirSync(directory, { recursive: true, mode: 0o750 });
-    writeFileSync(temporary, text, { mode: 0o600, flush: true });
+    // The directory is the daemon's user's: root, who releases without a daemon, must not write through a link in it,
+    // nor leave a file that the daemon can't read.
+    rmSync(temporary, { force: true });
+    writeFileSync(temporary, text, { mode: 0o600, flush: true, flag: "wx" });
+    if (process.getuid?.() === 0) {
+      const owner = statSync(directory);
+      lchownSync(temporary, owner.uid, owner.gid);
+    }
     renameSync(temporary, this.#path);
     // A rename is durable once its directory is.
     const fd = openSync(directory, "r");

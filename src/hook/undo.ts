@@ -30,7 +30,9 @@ export function writeUndo(runDir: string, domain: string, lines: readonly string
   if (path === null) return;
   try {
     mkdirSync(join(runDir, "undo"), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.new`, lines.map((line) => `${line}\n`).join(""), { mode: 0o600 });
+    rmSync(`${path}.new`, { force: true });
+    const text = lines.map((line) => `${line}\n`).join("");
+    writeFileSync(`${path}.new`, text, { mode: 0o600, flag: "wx" });
     renameSync(`${path}.new`, path);
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);

@@ -47,6 +47,8 @@ export type Happening =
   /** Crashes at the n-th point from now at which the daemon waits for, or changes, anything outside. */
   | { readonly kind: "crash-at"; readonly point: number; readonly downMs: number }
   | { readonly kind: "restart"; readonly downMs: number }
+  /** A restart as another version, which finds in the journal what a newer one has added. */
+  | { readonly kind: "upgrade"; readonly downMs: number }
   | { readonly kind: "clock-jump"; readonly byMs: number };
 
 export interface Event {
@@ -158,6 +160,7 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     }),
   ],
   [1, (random) => ({ kind: "restart", downMs: random.pick([10, 2000]) })],
+  [0.5, (random) => ({ kind: "upgrade", downMs: random.pick([10, 2000]) })],
   [1, (random) => ({ kind: "clock-jump", byMs: random.pick([-3600e3, -5000, 5000, 3600e3]) })],
 ];
 

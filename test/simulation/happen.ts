@@ -152,6 +152,10 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "restart":
       void simulation.restart(what.downMs);
       return;
+    case "upgrade":
+      simulation.upgrading = true;
+      void simulation.restart(what.downMs);
+      return;
     case "clock-jump":
       simulation.clockOffsetMs += what.byMs;
   }

@@ -208,6 +208,12 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     return null;
   },
 
+  /** What another version wrote into the journal is still there. */
+  versionsRespected({ disk, added }) {
+    if (added === null || disk === null || JSON.parse(disk).added === added) return null;
+    return "what another version wrote into the journal is lost";
+  },
+
   /** With every uplink well, no domain is paused by us. */
   nobodyWaitsWithoutReason({ links, guests, kernel, life }) {
     const plans = new Map(life?.daemon.loop.last?.plan.domains.map((plan) => [plan.domain, plan]));

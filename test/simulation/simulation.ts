@@ -48,6 +48,10 @@ export class Simulation {
   /** The journal, as it stands on disk. */
   disk: string | null = null;
   diskFull = false;
+  /** The next start is another version's. */
+  upgrading = false;
+  /** What another version wrote into the journal; null: none did yet. */
+  added: string | null = null;
   /** Looked for so far; each ends all faults. */
   rests = 0;
   /** The host's clock, against the steady one. */
@@ -150,6 +154,11 @@ export class Simulation {
       for (const guest of this.guests) guest.pausedAtMs = this.clock.now();
     }
     this.#startedAtOffsetMs = this.clockOffsetMs;
+    if (this.upgrading && this.disk !== null) {
+      this.added = `at ${this.clock.now()}`;
+      this.disk = JSON.stringify({ ...JSON.parse(this.disk), added: this.added });
+    }
+    this.upgrading = false;
     this.life = new Life(this);
     this.life.begin();
   }

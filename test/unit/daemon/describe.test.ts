@@ -39,8 +39,7 @@ function runOf(world: World): Run {
 
 describe("the status document", () => {
   it("shows home, class and what was promised, and where frames go while home is lost", () => {
-    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], () => null);
-    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], []);
+    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], [], () => null);
     const vnic = status.domains[0]?.vnics[0];
     assert.deepEqual(
       [
@@ -54,8 +53,7 @@ describe("the status document", () => {
     );
     assert.equal(status.teams[0]?.condition, "ok");
     const lost = withUplink(whole, "eno1", { carrier: false, bondUp: false, lostAtMs: NOW });
-    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], () => null);
-    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], []);
+    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], [], () => null);
     assert.deepEqual(
       [degraded.domains[0]?.vnics[0]?.home, degraded.domains[0]?.vnics[0]?.via],
       ["eno1", "eno2"],
@@ -83,7 +81,7 @@ describe("the status document", () => {
     };
     const config = { ...team.config, hostClasses: [storage] };
     const run = runOf({ ...whole, teams: [{ ...team, config }] });
-    const [status] = describeStatus(daemon, run, NO_LOADS, [], () => null).teams;
+    const [status] = describeStatus(daemon, run, NO_LOADS, [], [], () => null).teams;
     assert.deepEqual(
       status?.host.map(({ name, classId, grantedBitsPerSecond }) => [
         name,

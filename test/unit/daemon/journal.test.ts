@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Journal } from "../../../src/daemon/journal.ts";
@@ -103,7 +113,7 @@ describe("the journal", () => {
 
   for (const [what, text] of [
     ["cut off", '{"version": 1, "bootId'],
-    ["of another form", '{"version": 2}'],
+    ["of another form", '{"version": "two"}'],
     ["empty", ""],
   ] as const) {
     it(`keeps a file aside that is ${what}, says so, and begins anew`, () => {
@@ -134,5 +144,41 @@ describe("the journal", () => {
     );
     assert.equal(journal.contents.released, false);
     assert.equal(existsSync(`${path}.new`), false);
+  });
+
+  it("refuses one of a newer format and leaves it as it is; what a version has added is kept", () => {
+    const text = JSON.stringify({ version: 2, pauses: "otherwise told" });
+    mkdirSync(join(directory, "state"));
+    writeFileSync(path, text);
+    assert.throws(open, /format 2 of a newer uplinkd, this one knows 1.*release\.sh/s);
+    assert.equal(readFileSync(path, "utf8"), text);
+    assert.equal(existsSync(`${path}.unreadable`), false);
+
+    rmSync(path);
+    const journal = open();
+    journal.write({ holds: ["web1"] });
+    const newer = { ...JSON.parse(readFileSync(path, "utf8")), future: { of: "another version" } };
+    writeFileSync(path, JSON.stringify(newer));
+    open().write({ holds: [] });
+    assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), { ...newer, holds: [] });
+  });
+
+  it("isn't written through a link that lies where its temporary file belongs", () => {
+    mkdirSync(join(directory, "state"));
+    const victim = join(directory, "victim");
+    writeFileSync(victim, "untouched");
+    symlinkSync(victim, `${path}.new`);
+    open().write({ holds: ["web1"] });
+    assert.equal(readFileSync(victim, "utf8"), "untouched");
+    assert.deepEqual(open().contents.holds, ["web1"]);
+  });
+
+  it("stays the daemon's own when root writes it, as a release without a daemon does", function () {
+    if (process.getuid?.() !== 0) this.skip();
+    mkdirSync(join(directory, "state"));
+    chownSync(join(directory, "state"), 65534, 65534);
+    open().write({ released: true });
+    const { uid, gid, mode } = statSync(path);
+    assert.deepEqual([uid, gid, mode & 0o777], [65534, 65534, 0o600]);
   });
 });

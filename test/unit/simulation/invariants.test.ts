@@ -184,6 +184,17 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   nobodyIsLeftOnTheWay: stateFileWith((contents, before) =>
     contents.migrations.length > 0 ? contents : { ...contents, migrations: before.migrations },
   ),
+  // The journal is written with what this version knows.
+  versionsRespected: {
+    outside: (outside) => ({
+      ...outside,
+      stateFile: {
+        ...outside.stateFile,
+        replace: (text) =>
+          outside.stateFile.replace(JSON.stringify({ ...JSON.parse(text), added: undefined })),
+      },
+    }),
+  },
   // Nobody can be resumed.
   nobodyWaitsWithoutReason: {
     outside: (outside) => ({
@@ -239,6 +250,11 @@ const DRAWN_BACK: readonly Event[] = [
 /** The host that a history needs, where it isn't the one of seed 17. */
 const SEEDS: Readonly<Record<string, number>> = { loadIsPatient: 5 };
 
+const ENDED: readonly Event[] = [
+  then(1000, { kind: "start", guest: 0 }),
+  then(3000, { kind: "stop", guest: 0 }),
+];
+
 /** Histories that don't come about by chance soon enough. */
 const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   capacityHeld: [...RESERVED, then(1000, { kind: "nothing" })],
@@ -247,6 +263,17 @@ const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   shapedFromTheFirstFrame: [then(1000, { kind: "start", guest: 0 })],
   loadIsPatient: DRAWN_BACK,
   releaseIsWhole: [...RESERVED, then(1000, { kind: "release" })],
+  versionsRespected: [
+    ...PAUSED,
+    then(1000, { kind: "upgrade", downMs: 10 }),
+    then(5000, { kind: "hold", guest: 0 }),
+  ],
+  kernelIsAsPlanned: ENDED,
+  nothingLeftBehind: ENDED,
+  domainsKnown: [
+    then(1000, { kind: "start", guest: 0 }),
+    then(3000, { kind: "annotate", guest: 0, wish: { ...PLAIN, reservationMbit: 50 } }),
+  ],
   lossesKnown: [then(1000, { kind: "cable-out", port: 1 })],
   pausesKnown: PAUSED,
   movesKnown: [...MOVED, then(300, { kind: "nothing" })],
