@@ -178,6 +178,9 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
     case "catch-all":
     case "vnic":
     case "reports":
+    case "passed-on":
+    case "host-source":
+    case "host-match":
     case "control":
     case "queue-reset":
     case "reflection":
