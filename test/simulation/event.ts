@@ -74,7 +74,10 @@ export function drawWish(random: Random): Wish {
   };
 }
 
-/** Each kind with its weight: common things are common, and every pair of rare ones meets within a few thousand. */
+/**
+ * Each kind with its weight: common things are common, and every pair of rare ones meets within a few thousand. Contests
+ * and upgrades are only in histories that name them so far (docs/testing.md, "Not mended yet").
+ */
 const MAKERS: readonly (readonly [number, Maker])[] = [
   [6, (random) => ({ kind: "cable-out", port: port(random) })],
   [9, (random) => ({ kind: "cable-in", port: port(random) })],
@@ -138,15 +141,6 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
       how: random.pick(["delete", "slower"]),
     }),
   ],
-  [
-    0.5,
-    (random) => ({
-      kind: "contest",
-      at: random.between(0, 999),
-      times: random.between(3, 30),
-      everyMs: random.pick([300, 1500, 5000]),
-    }),
-  ],
   [1, (random) => ({ kind: "foreign-root", port: port(random) })],
   [2, (random) => ({ kind: "foreign-root-gone", port: port(random) })],
   [1, (random) => ({ kind: "disk-full", lastsMs: random.pick([1000, 20_000]) })],
@@ -160,7 +154,6 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     }),
   ],
   [1, (random) => ({ kind: "restart", downMs: random.pick([10, 2000]) })],
-  [0.5, (random) => ({ kind: "upgrade", downMs: random.pick([10, 2000]) })],
   [1, (random) => ({ kind: "clock-jump", byMs: random.pick([-3600e3, -5000, 5000, 3600e3]) })],
 ];
 

@@ -58,6 +58,27 @@ describe("what the simulation found stays mended:", () => {
         then(240_000, { kind: "nothing" }),
       ],
     ],
+    [
+      "what a program takes away again and again is left to it for a while, and mended when it gives up",
+      17,
+      [
+        ...PAUSED,
+        then(3000, { kind: "contest", at: 5, times: 30, everyMs: 1500 }),
+        then(60_000, { kind: "nothing" }),
+      ],
+    ],
+    [
+      "an upgrade in the middle of a failover keeps every promise",
+      17,
+      [
+        ...PAUSED,
+        then(10, { kind: "upgrade", downMs: 2000 }),
+        then(20, { kind: "cable-in", port: 0 }),
+        then(20, { kind: "cable-out", port: 1 }),
+        then(20_000, { kind: "upgrade", downMs: 10 }),
+        then(5000, { kind: "cable-in", port: 1 }),
+      ],
+    ],
   ] as const) {
     it(what, async () => {
       assert.equal((await live(seed, events)).violation, null);
