@@ -12,9 +12,9 @@ import { FAILOVER_ACTIONS, type NetworkPolicy, PRIORITIES } from "../model/polic
 import type { Scope } from "../model/scope.ts";
 import type { SimulationDocument } from "../model/simulation.ts";
 import {
+  type Contest,
   type DaemonStatus,
   type DomainStatus,
-  type Contest,
   type Drift,
   GUARANTEES,
   type HostClassStatus,
