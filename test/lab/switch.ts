@@ -54,6 +54,8 @@ export function splitInTwo(): void {
     ],
     switchNamespace,
   );
+  // Linux answers for an address by any interface: the second switch would speak for who is at the first.
+  runOutside("sysctl", "-qw", "net.ipv4.conf.sbr2.arp_ignore=1");
 }
 
 /**
