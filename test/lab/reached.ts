@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { run } from "./command.ts";
 import type { Daemon } from "./daemon.ts";
 import { type Guest, labConfig, whereIs } from "./guests.ts";
-import { hostAddress, hostAddress6 } from "./host.ts";
-import { forgetNeighbours, switchNamespace } from "./switch.ts";
+import { hostAddress, hostAddress6, readClassCounts, uplinkNames } from "./host.ts";
+import { ping } from "./standin.ts";
+import { forgetNeighbours, outside, switchNamespace } from "./switch.ts";
 import { until } from "./wait.ts";
 
 /** Short, so that a test needn't wait long for guests to go home; still longer than bonding's miimon. */
@@ -19,6 +20,8 @@ export function quickConfig(options: Parameters<typeof labConfig>[0] = {}): stri
 export type Answers = ReadonlyMap<string, number>;
 
 const PINGS = 3;
+/** Pings that tell by which uplink a class goes. */
+const BURST = 20;
 
 /**
  * Pings the guests and the host from outside by IPv4 and IPv6, all at once, with empty neighbour caches: the first
@@ -62,16 +65,39 @@ export function assertAllAnswered(answers: Answers, when: string): void {
 
 /** Waits until every guest's frames go by its home again. */
 export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
-  await until("all guests at home", async () => {
-    // Asked without a pause the daemon has no time for anything else under TCG.
-    await sleep(200);
-    for (const guest of guests) {
-      const { home, via } = await whereIs(daemon, guest);
-      if (home !== via) return false;
-    }
-    const { teams } = await daemon.status();
-    return teams.every(({ condition }) => condition === "ok");
-  });
+  await until(
+    "all guests at home",
+    async () => {
+      // Asked without a pause the daemon has no time for anything else under TCG.
+      await sleep(200);
+      for (const guest of guests) {
+        const { home, via } = await whereIs(daemon, guest);
+        if (home !== via) return false;
+      }
+      const { teams } = await daemon.status();
+      return teams.every(({ condition }) => condition === "ok");
+    },
+    30_000,
+  );
+}
+
+/** The uplink on which a class counts the pings from a namespace, "" for none or several. */
+export function leavesBy(
+  namespace: string,
+  classId: string,
+  address: string = outside.ipv4,
+): string {
+  const uplinks = uplinkNames();
+  const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
+  const before = packets();
+  ping(namespace, address, { count: BURST, intervalMs: 10 });
+  const after = packets();
+  const counts = uplinks.map((_, index) => (after[index] ?? 0) - (before[index] ?? 0));
+  const used = uplinks.filter((_, index) => (counts[index] ?? 0) >= BURST);
+  const others = uplinks.filter(
+    (name, index) => !used.includes(name) && (counts[index] ?? 0) >= BURST / 4,
+  );
+  return used.length === 1 && others.length === 0 ? (used[0] ?? "") : "";
 }
 
 /** fd09::N's solicited-node group, to which neighbours are asked for. */

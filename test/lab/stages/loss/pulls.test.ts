@@ -3,17 +3,16 @@ import { resetToBare } from "../../bare.ts";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { LabFault } from "../../fault.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
-import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
+import { activePort, buildHost, setActivePort } from "../../host.ts";
 import { measurePulls, median, type PullsReport, type PullsShape } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
-import { allAtHome, quickConfig } from "../../reached.ts";
+import { allAtHome, leavesBy, quickConfig } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
-import { addStandin, ping } from "../../standin.ts";
+import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
-const PINGS = 20;
 const PULLS = 5;
 /** A guest goes home so often within three minutes; then it stays where it is, so as not to look like a duplicate. */
 const RETURNS = 2;
@@ -118,7 +117,8 @@ describe("pulled cables", () => {
         (await whereIs(daemon, first)).classId,
         (await whereIs(daemon, second)).classId,
       ];
-      const ways = () => guests.map((guest, index) => leavesBy(guest, classIds[index] ?? ""));
+      const ways = () =>
+        guests.map((guest, index) => leavesBy(guest.namespace, classIds[index] ?? ""));
       const homes = ["nic0", "nic1"];
       assert.deepEqual(ways(), homes, "at home");
       for (const cable of [1, 0]) {
@@ -179,17 +179,6 @@ async function measureQuietly(
       0,
     ),
   };
-}
-
-/** The uplink on which a guest's class counts its pings, "" for none or several. */
-function leavesBy({ namespace }: Guest, classId: string): string {
-  const uplinks = ["nic0", "nic1"];
-  const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
-  const before = packets();
-  ping(namespace, outside.ipv4, { count: PINGS, intervalMs: 10 });
-  const after = packets();
-  const used = uplinks.filter((_, index) => (after[index] ?? 0) - (before[index] ?? 0) >= PINGS);
-  return used.length === 1 ? (used[0] ?? "") : "";
 }
 
 function print(what: string, { pulls, plugs }: Losses): void {

@@ -3,9 +3,10 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { startGuest, whereIs } from "../../guests.ts";
 import { host } from "../../host.ts";
 import { measurePulls, median } from "../../loss.ts";
+import { leavesBy } from "../../reached.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
-import { hostLeavesBy, leavesBy, modesConfig, type Wired, wire } from "../modes/wired.ts";
+import { hostLeavesBy, modesConfig, type Wired, wire } from "../modes/wired.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const RR: Wired = { title: "balance-rr", host: { mode: "balance-rr" }, bundle: "balance-xor" };

@@ -5,11 +5,11 @@ import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost, setActivePort } from "../../host.ts";
 import { pull } from "../../qmp.ts";
+import { leavesBy } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin, ping, standinMac } from "../../standin.ts";
 import { outside, switchNamespace } from "../../switch.ts";
 import { until } from "../../wait.ts";
-import { leavesBy } from "./wired.ts";
 
 /** Off the active port: what comes back has to be lifted past bonding's drop. */
 const ANNOTATION = '<uplink:placement prefer="nic1"/>';

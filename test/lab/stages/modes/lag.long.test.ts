@@ -3,17 +3,10 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { isDistributing, setActivePort } from "../../host.ts";
 import { measurePulls, median } from "../../loss.ts";
+import { allAtHome, leavesBy } from "../../reached.ts";
 import { outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
-import {
-  allAtHome,
-  assertReached,
-  leavesBy,
-  modesConfig,
-  readSteadyState,
-  type Wired,
-  wire,
-} from "./wired.ts";
+import { assertReached, modesConfig, readSteadyState, type Wired, wire } from "./wired.ts";
 
 const prefer = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 const XOR = { mode: "balance-xor", bondOptions: "xmit_hash_policy vlan+srcmac" } as const;

@@ -4,15 +4,14 @@ import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { attribute, isDistributing } from "../../host.ts";
 import { Conversation } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
+import { allAtHome, leavesBy } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin } from "../../standin.ts";
 import { outside, unbundle } from "../../switch.ts";
 import { until } from "../../wait.ts";
 import {
-  allAtHome,
   assertFlowed,
   assertReached,
-  leavesBy,
   modesConfig,
   readSteadyState,
   type Wired,

@@ -4,6 +4,7 @@ import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { attribute, isPromiscuous } from "../../host.ts";
 import { Conversation } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
+import { leavesBy } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
@@ -12,7 +13,6 @@ import {
   assertFlowed,
   assertReached,
   hostLeavesBy,
-  leavesBy,
   modesConfig,
   readSteadyState,
   type Wired,

@@ -1,18 +1,10 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
 import { run } from "../../command.ts";
-import type { Daemon } from "../../daemon.ts";
-import { type Guest, labConfig, whereIs } from "../../guests.ts";
-import {
-  buildHost,
-  type HostShape,
-  hostAddress,
-  readClassCounts,
-  readNetworkState,
-  uplinkNames,
-} from "../../host.ts";
+import { type Guest, labConfig } from "../../guests.ts";
+import { buildHost, type HostShape, hostAddress, readNetworkState } from "../../host.ts";
 import type { LossReport } from "../../loss.ts";
+import { leavesBy } from "../../reached.ts";
 import { ping } from "../../standin.ts";
 import { bundle, outside } from "../../switch.ts";
 import { until } from "../../wait.ts";
@@ -26,32 +18,12 @@ export interface Wired {
   readonly team?: string;
 }
 
-const PINGS = 20;
 const HOST_CLASS = "7570:fff0";
 
 /** Short hold-down, so that a test needn't wait long for guests to go home. */
 export function modesConfig({ team = "" }: Wired): string {
   const config = labConfig(team === "" ? {} : { team: `    ${team}` });
   return config.replaceAll(/(holdDown|holdDownMax): 2s/g, "$1: 1s");
-}
-
-/** The uplink on which a class counts the pings from a namespace, "" for none or several. */
-export function leavesBy(
-  namespace: string,
-  classId: string,
-  address: string = outside.ipv4,
-): string {
-  const uplinks = uplinkNames();
-  const packets = () => uplinks.map((name) => readClassCounts(name).get(classId)?.packets ?? 0);
-  const before = packets();
-  ping(namespace, address, { count: PINGS, intervalMs: 10 });
-  const after = packets();
-  const counts = uplinks.map((_, index) => (after[index] ?? 0) - (before[index] ?? 0));
-  const used = uplinks.filter((_, index) => (counts[index] ?? 0) >= PINGS);
-  const others = uplinks.filter(
-    (name, index) => !used.includes(name) && (counts[index] ?? 0) >= PINGS / 4,
-  );
-  return used.length === 1 && others.length === 0 ? (used[0] ?? "") : "";
 }
 
 /** A host, its switch and its bond, before any uplinkd. */
@@ -89,21 +61,4 @@ export async function readSteadyState(): Promise<readonly string[]> {
   return readNetworkState()
     .replaceAll(/ad_(churn|actor|partner)_\S+ \S+/g, "")
     .split("\n");
-}
-
-/** Waits until every guest's frames go by its home again, and the team is whole. */
-export async function allAtHome(daemon: Daemon, guests: readonly Guest[]): Promise<void> {
-  await until(
-    "all guests at home",
-    async () => {
-      await sleep(200);
-      for (const guest of guests) {
-        const { home, via } = await whereIs(daemon, guest);
-        if (home !== via) return false;
-      }
-      const { teams } = await daemon.status();
-      return teams.every(({ condition }) => condition === "ok");
-    },
-    30_000,
-  );
 }
