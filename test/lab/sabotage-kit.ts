@@ -22,7 +22,7 @@ const SABOTAGES = {
     ip(uplinkNames().map((uplink) => `link set ${uplink} type bond_slave queue_id 0`)),
   "catch-all gone": () => tc(["filter del dev bond0 egress pref 7570"]),
   "vNIC filters gone": () => tc(["filter del dev bond0 egress pref 7571"]),
-  "report filters gone": () => tc(["filter del dev bond0 egress pref 7572"]),
+  "report filters gone": () => tc(["filter del dev bond0 egress chain 7572 pref 7572"]),
   "host matches gone": () => tc(["filter del dev bond0 egress chain 7574"]),
   "host sources gone": () => tc(["filter del dev bond0 egress pref 7574"]),
   /** What others send with the host's address is then taken for its own. */
