@@ -123,11 +123,12 @@ function parseChoice(): Choice | undefined {
 function plannedRuns(choice: Choice): readonly LabRun[] {
   // A stage may have long tests only.
   const due = choice.stages.filter((stage) => stageFiles(stage, choice.long).length > 0);
-  return due.flatMap((stage) =>
-    choice.kernels
-      .filter((kernel) => choice.kernelNamed || stage.kernels.includes(kernel))
-      .map((kernel) => ({ kernel, stage })),
-  );
+  return due.flatMap((stage) => {
+    const usual = choice.long ? (stage.longKernels ?? stage.kernels) : stage.kernels;
+    return choice.kernels
+      .filter((kernel) => choice.kernelNamed || usual.includes(kernel))
+      .map((kernel) => ({ kernel, stage }));
+  });
 }
 
 function summarize(results: readonly TestResult[], brokenLabs: number): number {
