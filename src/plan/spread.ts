@@ -34,7 +34,7 @@ const MOST_SHIFTS = 64;
 const MOST_COMBINED = 4;
 /** Combinations that are tried: some 20 ms. */
 const MOST_TRIALS = 200_000;
-/** Where all can't be evened out, shifts must bring the worst that much nearer together, as a part of capacity. */
+/** Where all can't be evened out, shifts must take that much of what is beyond the tolerance, as a part of capacity, and leave the worst no worse. */
 const LEAST_GAIN = 0.02;
 /** Sums of doubles. */
 const NOTHING = 1e-9;
@@ -127,6 +127,11 @@ class Scale {
     reserved[to] = (reserved[to] as number) + item.reservedBitsPerSecond;
   }
 
+  /** How far beyond the tolerance the worst place is. */
+  worst(): number {
+    return this.loads.reduce((most, load, place) => Math.max(most, this.excess(place, load)), 0);
+  }
+
   total(measure: (place: number, load: number) => number): number {
     let sum = 0;
     for (const [place, load] of this.loads.entries()) sum += measure(place, load);
@@ -143,6 +148,7 @@ function shiftGreedily(
   const excess = (place: number, load: number) => scale.excess(place, load);
   const roughness = (place: number, load: number) => scale.roughness(place, load);
   const first = scale.total(excess);
+  const worst = scale.worst();
   let left = first;
   const shifts: Shift[] = [];
   const done = new Set<number>();
@@ -177,7 +183,8 @@ function shiftGreedily(
     exclusive ||= item.exclusive;
     left = scale.total(excess);
   }
-  const worthwhile = shifts.length === MOST_SHIFTS || first - left >= LEAST_GAIN;
+  const helps = first - left >= LEAST_GAIN && scale.worst() <= worst + NOTHING;
+  const worthwhile = shifts.length === MOST_SHIFTS || helps;
   return { shifts, even: left <= 0, worthwhile };
 }
 

@@ -151,6 +151,12 @@ describe("evening out", () => {
     );
   });
 
+  it("leaves what would only make the worst worse", () => {
+    const item = { at: 0, load: 45, reserved: 0, targets: 7 };
+    const one = { capacities: [250, 100, 100], fixed: [10, 0, 0], items: [item, item] };
+    assert.deepEqual(findShifts(spreadOf(one), itemsOf(one), TOLERANCE), []);
+  });
+
   it("shifts one of the right size rather than many small ones", () => {
     const item = (load: number) => ({ at: 0, load, reserved: 0, targets: 3 });
     const one = {
