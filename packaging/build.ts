@@ -1,6 +1,17 @@
 /** Bundles the programs into dist/: few files load faster than many. koffi stays outside, it holds native code. */
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { BUNDLES } from "./bundles.ts";
+
+/** zod's messages in fifty languages would be a quarter of each program, read at every start. */
+const englishOnly: Plugin = {
+  name: "english-only",
+  setup({ onLoad }) {
+    onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+      loader: "js",
+    }));
+  },
+};
 
 await build({
   entryPoints: BUNDLES,
@@ -19,5 +30,6 @@ await build({
   banner: {
     js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
   },
+  plugins: [englishOnly],
   logLevel: "warning",
 });

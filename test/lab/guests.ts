@@ -1,5 +1,5 @@
-import { type Daemon, type DomainShape, startDomain } from "./daemon.ts";
-import { addStandin, type Standin } from "./standin.ts";
+import { type Daemon, type DomainShape, startDomain, stopDomain } from "./daemon.ts";
+import { addStandin, removeStandin, type Standin } from "./standin.ts";
 import { turnOffSegmentation } from "./traffic.ts";
 
 /** A stand-in together with the domain that the daemon takes it for. */
@@ -15,6 +15,12 @@ export function startGuest(number: number, name: string, annotation: string): Gu
   const standin = addStandin({ number, mac });
   turnOffSegmentation(standin.namespace);
   return { ...standin, domain };
+}
+
+/** Its end, for tests that share a host. */
+export function endGuest(guest: Guest): void {
+  removeStandin(guest);
+  stopDomain(guest.domain);
 }
 
 /** Where a guest is and which class it has, as the daemon says. */

@@ -44,8 +44,9 @@ async function main(): Promise<number> {
   const outcomes: StageOutcome[] = [];
   const start = async ({ kernel, stage }: LabRun, show: (text: string) => void) => {
     if (interrupted) return;
-    const { grep, long, sabotage } = choice;
-    const run = { kernel, stage, grep, long, sabotage, show, interrupted: () => interrupted };
+    const { grep, long, kernelNamed, sabotage } = choice;
+    const wanted = { kernel, long, kernelNamed };
+    const run = { ...wanted, stage, grep, sabotage, show, interrupted: () => interrupted };
     outcomes.push(await runStage(run));
   };
   const runs = plannedRuns(choice);
@@ -120,15 +121,12 @@ function parseChoice(): Choice | undefined {
   };
 }
 
-function plannedRuns(choice: Choice): readonly LabRun[] {
-  // A stage may have long tests only.
-  const due = choice.stages.filter((stage) => stageFiles(stage, choice.long).length > 0);
-  return due.flatMap((stage) => {
-    const usual = choice.long ? (stage.longKernels ?? stage.kernels) : stage.kernels;
-    return choice.kernels
-      .filter((kernel) => choice.kernelNamed || usual.includes(kernel))
-      .map((kernel) => ({ kernel, stage }));
-  });
+function plannedRuns({ kernels: chosen, stages: wanted, long, kernelNamed }: Choice): LabRun[] {
+  return wanted.flatMap((stage) =>
+    chosen
+      .filter((kernel) => stageFiles(stage, { kernel, long, kernelNamed }).length > 0)
+      .map((kernel) => ({ kernel, stage })),
+  );
 }
 
 function summarize(results: readonly TestResult[], brokenLabs: number): number {

@@ -6,6 +6,7 @@ import { CommandError, ip, readJson, run, tc } from "./command.ts";
 import type { Daemon } from "./daemon.ts";
 import { LabFault } from "./fault.ts";
 import { readClassCounts, uplinkNames } from "./host.ts";
+import { isLong } from "./long.ts";
 
 /** Where a vNIC is, as the kernel's own filter says. */
 interface Pin {
@@ -98,6 +99,9 @@ export type SabotageName = keyof typeof SABOTAGES;
 
 export const sabotageNames = Object.keys(SABOTAGES) as readonly SabotageName[];
 
+/** This run breaks what tests rely on. */
+export const isSabotaged = (process.env.UPLINKD_SABOTAGE ?? "") !== "";
+
 /** Titles of tests that run sabotaged begin with this. */
 export const sabotagedPrefix = "sabotaged: ";
 
@@ -120,7 +124,13 @@ export function itEnforces(
   {
     sabotage,
     timeoutMs,
-  }: { readonly sabotage: readonly SabotageName[]; readonly timeoutMs?: number },
+    long = false,
+  }: {
+    readonly sabotage: readonly SabotageName[];
+    readonly timeoutMs?: number;
+    /** Takes long: in an ordinary run only where that is asked for. */
+    readonly long?: boolean;
+  },
   body: (strike: Strike) => Promise<void>,
 ): void {
   const declare = (name: string, run: () => Promise<void>) => {
@@ -128,7 +138,8 @@ export function itEnforces(
     if (timeoutMs !== undefined) test.timeout(timeoutMs);
   };
   const wanted = process.env.UPLINKD_SABOTAGE;
-  if (wanted === undefined || wanted === "") {
+  if (!isSabotaged) {
+    if (long && !isLong) return;
     declare(title, () => body(() => undefined));
     return;
   }

@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { bootLab, type Kernel, reportBroken } from "./boot.ts";
+import { bootLab, reportBroken } from "./boot.ts";
 import { bundleForLab } from "./bundle.ts";
 import { readReport, type TestResult } from "./report.ts";
-import { type Stage, stageFiles } from "./stages.ts";
+import { type Stage, stageFiles, type Wanted } from "./stages.ts";
 
 /** How often what found the lab at fault is tried again. */
 const MORE_TRIES = 3;
@@ -15,12 +15,10 @@ const SIGNALLED = 128;
 const stageLimitSeconds = 1800;
 const longStageLimitSeconds = 4 * 3600;
 
-export interface StageRun {
-  readonly kernel: Kernel;
+export interface StageRun extends Wanted {
   readonly stage: Stage;
   /** Pattern of the full titles of tests to run; "" for all. */
   readonly grep: string;
-  readonly long: boolean;
   readonly sabotage: string | undefined;
   /** Takes what is to be shown, whole lines at a time or not. */
   readonly show: (text: string) => void;
@@ -67,13 +65,11 @@ export async function runStage(run: StageRun): Promise<StageOutcome> {
 }
 
 /** One boot. */
-async function tryStage(
-  { kernel, stage, long, sabotage, show }: StageRun,
-  grep: string,
-): Promise<Omit<StageOutcome, "secondTries">> {
+async function tryStage(run: StageRun, grep: string): Promise<Omit<StageOutcome, "secondTries">> {
+  const { kernel, stage, long, sabotage, show } = run;
   show(`stage ${stage.name}, kernel ${kernel}\n`);
   const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-results-"));
-  const bundle = await bundleForLab(["test/lab/inside.ts", ...stageFiles(stage, long)]);
+  const bundle = await bundleForLab(["test/lab/inside.ts", ...stageFiles(stage, run)]);
   const [inside = "", ...tests] = bundle.programs;
   try {
     const startMs = performance.now();
@@ -81,7 +77,10 @@ async function tryStage(
     const outcome = await bootLab({
       kernel,
       command: ["node", "--enable-source-maps", inside, "/lab/results/report", grep, ...tests],
-      environment: sabotage === undefined ? {} : { UPLINKD_SABOTAGE: sabotage },
+      environment: {
+        ...(sabotage === undefined ? {} : { UPLINKD_SABOTAGE: sabotage }),
+        ...(long ? { UPLINKD_LAB_LONG: "yes" } : {}),
+      },
       results: folder,
       systemd: stage.systemd === true,
       cables: stage.cables ?? 2,

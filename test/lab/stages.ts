@@ -1,14 +1,13 @@
 import { globSync } from "node:fs";
-import { type Kernel, kernels } from "./boot.ts";
+import path from "node:path";
+import type { Kernel } from "./boot.ts";
 import { repository } from "./cache.ts";
 
 /** A folder of test/lab/stages: tests that share a boot. */
 export interface Stage {
   readonly name: string;
-  /** 6.1 runs everything; 6.12 what the kernel matters to. */
-  readonly kernels: readonly Kernel[];
-  /** Instead of `kernels` where what takes long is asked for. */
-  readonly longKernels?: readonly Kernel[];
+  /** Its files that run on 6.12, too, where the kernel matters to them; 6.1 runs all, and `--long` all on both kernels. */
+  readonly alsoOn612: readonly string[];
   /** Its tests judge times and rates, so that its lab has the machine alone. */
   readonly timed: boolean;
   /** Between the host and the switch; 2 by default. */
@@ -17,22 +16,36 @@ export interface Stage {
   readonly systemd?: boolean;
 }
 
-/** In running order. */
+/** In running order: what takes the longest first, as two run beside each other. */
 export const stages: readonly Stage[] = [
-  { name: "shaping", kernels, timed: true },
-  { name: "loss", kernels, timed: true },
-  { name: "kernel", kernels, timed: false },
-  { name: "reach", kernels, timed: false },
-  { name: "wide", kernels: ["6.1"], timed: false, cables: 4 },
-  { name: "modes", kernels: ["6.1"], longKernels: kernels, timed: false },
-  { name: "libvirt", kernels: ["6.1"], timed: false },
-  { name: "faults", kernels: ["6.1"], timed: false },
-  { name: "package", kernels: ["6.1"], timed: false, systemd: true },
+  { name: "shaping", alsoOn612: ["promises"], timed: true },
+  { name: "loss", alsoOn612: ["pulls"], timed: true },
+  { name: "libvirt", alsoOn612: [], timed: false },
+  { name: "reach", alsoOn612: ["reach"], timed: false },
+  { name: "kernel", alsoOn612: ["netlink", "monitor"], timed: false },
+  { name: "modes", alsoOn612: [], timed: false },
+  { name: "wide", alsoOn612: [], timed: false, cables: 4 },
+  { name: "faults", alsoOn612: [], timed: false },
+  { name: "package", alsoOn612: [], timed: false, systemd: true },
 ];
 
-/** A stage's test files. Those named NAME.long.test.ts take long and run only when asked for. */
-export function stageFiles(stage: Stage, long: boolean): readonly string[] {
-  return globSync(`test/lab/stages/${stage.name}/**/*.test.ts`, { cwd: repository })
+/** Which of a stage's test files are wanted. */
+export interface Wanted {
+  readonly kernel: Kernel;
+  /** Those named NAME.long.test.ts too, and everything on every kernel. */
+  readonly long: boolean;
+  /** The kernel was asked for by name: then it runs what the other runs. */
+  readonly kernelNamed: boolean;
+}
+
+/** A stage's test files on a kernel, sorted; none where it has nothing to do there. */
+export function stageFiles(
+  { name, alsoOn612 }: Stage,
+  { kernel, long, kernelNamed }: Wanted,
+): readonly string[] {
+  const all = long || kernelNamed || kernel === "6.1";
+  return globSync(`test/lab/stages/${name}/**/*.test.ts`, { cwd: repository })
     .filter((file) => long || !file.endsWith(".long.test.ts"))
+    .filter((file) => all || alsoOn612.includes(path.basename(file, ".test.ts")))
     .sort();
 }

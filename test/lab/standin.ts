@@ -48,6 +48,11 @@ export function addStandin(shape: StandinShape): Standin {
   return standin;
 }
 
+/** The tap first: the kernel clears a namespace some time later, and the next stand-in may have the same number. */
+export function removeStandin({ namespace, tap }: Standin): void {
+  ip([`link del ${tap}`, `netns del ${namespace}`]);
+}
+
 export function standinMac(number: number): string {
   return `52:54:00:00:00:${number.toString(16).padStart(2, "0")}`;
 }

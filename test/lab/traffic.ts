@@ -152,11 +152,27 @@ export async function measureClassRates(
   return rates;
 }
 
-function readTimed(link: string): {
+/** A look that takes no longer is good enough: when in it the kernel counted isn't known. */
+const QUICK_LOOK_MS = 120;
+const LOOKS = 4;
+
+interface TimedCounts {
   readonly atMs: number;
+  readonly tookMs: number;
   readonly counts: ReturnType<typeof readClassCounts>;
-} {
-  const startMs = performance.now();
-  const counts = readClassCounts(link);
-  return { atMs: (startMs + performance.now()) / 2, counts };
+}
+
+/** The quickest of a few looks, on a machine that is busy for a moment. */
+function readTimed(link: string): TimedCounts {
+  let best: TimedCounts | undefined;
+  for (let look = 0; look < LOOKS; look += 1) {
+    const startMs = performance.now();
+    const counts = readClassCounts(link);
+    const tookMs = performance.now() - startMs;
+    if (best === undefined || tookMs < best.tookMs) {
+      best = { atMs: startMs + tookMs / 2, tookMs, counts };
+    }
+    if (tookMs <= QUICK_LOOK_MS) break;
+  }
+  return best as TimedCounts;
 }

@@ -7,7 +7,7 @@ const pollMs = 5;
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  limitMs = 10_000,
+  limitMs = 20_000,
   everyMs = pollMs,
 ): Promise<number> {
   const start = performance.now();

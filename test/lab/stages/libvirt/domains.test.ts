@@ -38,7 +38,7 @@ const annotation = (children: string) =>
   `<uplink:network xmlns:uplink="urn:uplinkd:domain:1">${children}</uplink:network>`;
 
 /** A look costs processes, and the nested guests need the CPUs. */
-const until = (what: string, condition: () => boolean | Promise<boolean>, limitMs = 10_000) =>
+const until = (what: string, condition: () => boolean | Promise<boolean>, limitMs = 20_000) =>
   untilFast(what, condition, limitMs, 300);
 
 describe("real domains", () => {

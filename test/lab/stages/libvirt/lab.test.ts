@@ -9,6 +9,7 @@ import {
   tapOf,
   virsh,
 } from "../../libvirt.ts";
+import { itLong } from "../../long.ts";
 import { ping } from "../../standin.ts";
 import { until } from "../../wait.ts";
 
@@ -20,7 +21,7 @@ describe("the lab's libvirt", () => {
     await resetToBare();
   });
 
-  it("starts a real guest that sends at least 100 unicast frames of its own", async () => {
+  itLong("starts a real guest that sends at least 100 unicast frames of its own", async () => {
     await buildHost();
     const times: Record<string, number> = {};
     let startMs = performance.now();

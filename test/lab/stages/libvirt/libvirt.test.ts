@@ -87,6 +87,23 @@ describe("libvirt", () => {
     answer = { accept: true };
   });
 
+  /** Each test stands alone, as one that failed is tried again on a fresh boot. */
+  async function ensureRunning(): Promise<void> {
+    if ((await listActiveDomains(monitor)).includes(uuid)) return;
+    await virshAside("start", "web 1");
+    await until("started", () => lifecycles().includes("started booted"));
+    events.length = 0;
+    hooks.length = 0;
+  }
+
+  async function ensureEnded(): Promise<void> {
+    if (!(await listActiveDomains(monitor)).includes(uuid)) return;
+    await virshAside("destroy", "web 1");
+    await until("stopped", () => lifecycles().includes("stopped destroyed"));
+    events.length = 0;
+    hooks.length = 0;
+  }
+
   function listen(): Promise<HookServer> {
     return startHookServer({
       listen: { path: SOCKET },
@@ -113,6 +130,7 @@ describe("libvirt", () => {
   const told = (type: LibvirtEvent["type"]) => events.some((event) => event.type === type);
 
   it("shows a refusal's reason to whoever starts the domain, and starts nothing", async () => {
+    await ensureEnded();
     answer = { accept: false, reason: "500mbit are promised, 200mbit are left" };
     await assert.rejects(virshAside("start", "web 1"), (error) =>
       String(error).includes("uplinkd: 500mbit are promised, 200mbit are left"),
@@ -126,6 +144,7 @@ describe("libvirt", () => {
   });
 
   it("calls prepare, start and started, and start has the tap before the guest runs", async () => {
+    await ensureEnded();
     const phases: (string | null)[] = [];
     let started = false;
     const starting = virshAside("start", "web 1").finally(() => {
@@ -163,6 +182,7 @@ describe("libvirt", () => {
   });
 
   it("suspends and resumes, and tells of both", async () => {
+    await ensureRunning();
     await suspendDomain(monitor, uuid);
     assert.equal(phaseOf(await readDomainState(monitor, uuid)), "paused");
     await resumeDomain(monitor, uuid);
@@ -172,6 +192,7 @@ describe("libvirt", () => {
   });
 
   it("tells nothing of a suspend that finds the domain paused already", async () => {
+    await ensureRunning();
     await suspendDomain(monitor, uuid);
     await suspendDomain(monitor, uuid);
     await resumeDomain(monitor, uuid);
@@ -181,6 +202,7 @@ describe("libvirt", () => {
   });
 
   it("tells of an annotation that changes while the domain runs", async () => {
+    await ensureRunning();
     const network = "<network><priority>high</priority></network>";
     const args = ["metadata", "web 1", "urn:uplinkd:domain:1", "--key", "other", "--set", network];
     virsh(...args, "--live");
@@ -191,6 +213,7 @@ describe("libvirt", () => {
   });
 
   it("tells of a NIC that is plugged in, for which it calls no hook", async () => {
+    await ensureRunning();
     writeFileSync("/run/lab/nic.xml", interfaceXml("52:54:00:00:00:02", {}));
     virsh("attach-device", "web 1", "/run/lab/nic.xml", "--live");
     await until("change", () => told("changed"));
@@ -203,6 +226,7 @@ describe("libvirt", () => {
   });
 
   it("calls reconnect when libvirtd restarts, and tells again after the resync", async () => {
+    await ensureRunning();
     await stopDaemon("libvirtd");
     await startDaemon("libvirtd");
     await until("reconnect", () => hooksSeen().includes("web 1: reconnect begin"), 20_000);
@@ -214,6 +238,7 @@ describe("libvirt", () => {
   });
 
   it("is there again after libvirt-dbus was killed", async () => {
+    await ensureRunning();
     // The bus starts it again as soon as it is called.
     await stopDaemon("libvirt-dbus", "SIGKILL");
     await until("resync", () => told("resync"), 20_000);
@@ -223,6 +248,7 @@ describe("libvirt", () => {
   });
 
   it("fails a call in time while libvirtd is stopped, and is there again when it goes on", async () => {
+    await ensureRunning();
     const libvirtd = daemonPid("libvirtd") ?? assert.fail("libvirtd doesn't run");
     process.kill(libvirtd, "SIGSTOP");
     try {
@@ -235,6 +261,7 @@ describe("libvirt", () => {
   });
 
   it("is there again after the bus was killed, which takes libvirtd with it", async () => {
+    await ensureRunning();
     await stopDaemon("dbus", "SIGKILL");
     await until("down", () => told("down"));
     await until("libvirtd gone", () => !isRunning("libvirtd"));
@@ -247,6 +274,7 @@ describe("libvirt", () => {
   });
 
   it("calls stopped and release when the domain is destroyed", async () => {
+    await ensureRunning();
     await virshAside("destroy", "web 1");
     assert.deepEqual(hooksSeen(), ["web 1: stopped end", "web 1: release end"]);
     await until("stopped", () => lifecycles().includes("stopped destroyed"));
@@ -254,6 +282,7 @@ describe("libvirt", () => {
   });
 
   it("starts a domain without uplinkd, and the log says so", async () => {
+    await ensureEnded();
     await server.close();
     const syslog = await Syslog.start();
     await virshAside("start", "web 1");
@@ -268,6 +297,7 @@ describe("libvirt", () => {
   }).timeout(120_000);
 
   it("starts a domain with an uplinkd that hangs, 2 s later for each hook", async () => {
+    await ensureEnded();
     await server.close();
     const connections = new Set<Socket>();
     const mute = createServer({ allowHalfOpen: true }, (socket) => {

@@ -6,6 +6,7 @@ import { type Daemon, startDaemon } from "../../daemon.ts";
 import { LabFault } from "../../fault.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
+import { itLong } from "../../long.ts";
 import { allAtHome, quickConfig } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { ping } from "../../standin.ts";
@@ -83,41 +84,45 @@ describe("probes: a path that is dead behind a link that is up", () => {
     assertInTime("both ways", lostMs, lateMs);
   }).timeout(240_000);
 
-  it("is found in each direction alone, and where the second switch's own uplink is cut", async () => {
-    splitInTwo();
-    await build(`targets: ["${switchAddress}"]`);
-    const lateness = watchLateness();
-    const took: Record<string, number> = {};
-    const faults: Readonly<Record<string, readonly [() => void, () => void]>> = {
-      out: [() => stopOneWay(1, "out"), () => forwardAgain(1)],
-      in: [() => stopOneWay(1, "in"), () => forwardAgain(1)],
-      "the switch's uplink": [() => joinSwitches(false), () => joinSwitches(true)],
-    };
-    for (const [name, [cut, mend]] of Object.entries(faults)) {
-      const cutAtMs = Date.now();
-      cut();
-      await until(
-        `${name}: carried by nic0`,
-        async () => (await viaOf())[1] === "nic0",
-        30_000,
-        100,
-      );
-      took[name] = (await lossOf("nic1", cutAtMs)).atMs - cutAtMs;
-      const [, right] = guests;
-      assert.equal(ping(right?.namespace ?? "", outside.ipv4), 5);
-      mend();
-      // Of its own accord a vNIC goes home twice within three minutes, and no third time.
-      if (Object.keys(took).length === Object.keys(faults).length) break;
-      await allHealthy();
-      await allAtHome(daemon, guests);
-    }
-    console.log(`      told after ${JSON.stringify(took)} ms`);
-    const lateMs = lateness();
-    assert.equal(activePort(), "nic0");
-    for (const [name, ms] of Object.entries(took)) assertInTime(name, ms, lateMs);
-  }).timeout(300_000);
+  itLong(
+    "is found in each direction alone, and where the second switch's own uplink is cut",
+    async () => {
+      splitInTwo();
+      await build(`targets: ["${switchAddress}"]`);
+      const lateness = watchLateness();
+      const took: Record<string, number> = {};
+      const faults: Readonly<Record<string, readonly [() => void, () => void]>> = {
+        out: [() => stopOneWay(1, "out"), () => forwardAgain(1)],
+        in: [() => stopOneWay(1, "in"), () => forwardAgain(1)],
+        "the switch's uplink": [() => joinSwitches(false), () => joinSwitches(true)],
+      };
+      for (const [name, [cut, mend]] of Object.entries(faults)) {
+        const cutAtMs = Date.now();
+        cut();
+        await until(
+          `${name}: carried by nic0`,
+          async () => (await viaOf())[1] === "nic0",
+          30_000,
+          100,
+        );
+        took[name] = (await lossOf("nic1", cutAtMs)).atMs - cutAtMs;
+        const [, right] = guests;
+        assert.equal(ping(right?.namespace ?? "", outside.ipv4), 5);
+        mend();
+        // Of its own accord a vNIC goes home twice within three minutes, and no third time.
+        if (Object.keys(took).length === Object.keys(faults).length) break;
+        await allHealthy();
+        await allAtHome(daemon, guests);
+      }
+      console.log(`      told after ${JSON.stringify(took)} ms`);
+      const lateMs = lateness();
+      assert.equal(activePort(), "nic0");
+      for (const [name, ms] of Object.entries(took)) assertInTime(name, ms, lateMs);
+    },
+    300_000,
+  );
 
-  it("moves nothing when all look dead", async () => {
+  itLong("moves nothing when all look dead", async () => {
     await build(`targets: ["${switchAddress}"]`);
     for (const cable of [0, 1]) stopForwarding(cable);
     await until(

@@ -13,6 +13,7 @@ import {
   teamIs,
 } from "../../generated.ts";
 import { buildHost } from "../../host.ts";
+import { itLong } from "../../long.ts";
 import { plug, pull, setLink } from "../../qmp.ts";
 import { until } from "../../wait.ts";
 
@@ -39,12 +40,12 @@ describe("a team of several uplinks", () => {
   }
 
   // Of two, twenty worlds are compared in the stage reach.
-  for (const [world, count, lost] of [
-    [42, 3, [0]],
-    [43, 4, [3, 0]],
+  for (const [declare, world, count, lost] of [
+    [itLong, 42, 3, [0]],
+    [it, 43, 4, [3, 0]],
   ] as const) {
     const title = `claim 10: holds what simulate says after the loss of ${lost.length} of ${count}, one after the other, and once all are back`;
-    it(title, async () => {
+    declare(title, async () => {
       const frame = { speeds: SPEEDS.slice(0, count), host: HOST };
       const guests = [
         ...generateGuests(world, frame, ["throttle"]),
@@ -70,7 +71,7 @@ describe("a team of several uplinks", () => {
       // A loss each at most, and the way home, which may go by another uplink that came back earlier.
       for (const [mac, moves] of moved)
         assert.ok(moves <= lost.length + 2, `${mac}: ${moves} moves`);
-    }).timeout(120_000);
+    });
   }
 
   it("claim 10: ends as planned for the final world after a loss during recovery", async () => {
@@ -90,37 +91,43 @@ describe("a team of several uplinks", () => {
     await assertUntouched();
   }).timeout(120_000);
 
-  it("claim 10: ends as planned for the final world once all were lost and are back; nothing is done to anybody", async () => {
-    const frame: Frame = { speeds: SPEEDS.slice(0, 3), host: HOST };
-    const guests = generateGuests(54, frame, ["throttle", "pause", "discard"]);
-    const homes = await install(frame, guests);
-    for (const cable of [0, 1, 2]) await pull(cable);
-    await teamIs(daemon, "isolated");
-    await assertUntouched();
-    for (const cable of [2, 1, 0]) await plug(cable);
-    await teamIs(daemon, "ok");
-    await assertSettled(frame, guests, homes, [], "all back");
-    await assertUntouched();
-  }).timeout(120_000);
+  itLong(
+    "claim 10: ends as planned for the final world once all were lost and are back; nothing is done to anybody",
+    async () => {
+      const frame: Frame = { speeds: SPEEDS.slice(0, 3), host: HOST };
+      const guests = generateGuests(54, frame, ["throttle", "pause", "discard"]);
+      const homes = await install(frame, guests);
+      for (const cable of [0, 1, 2]) await pull(cable);
+      await teamIs(daemon, "isolated");
+      await assertUntouched();
+      for (const cable of [2, 1, 0]) await plug(cable);
+      await teamIs(daemon, "ok");
+      await assertSettled(frame, guests, homes, [], "all back");
+      await assertUntouched();
+    },
+  );
 
-  it("claim 10: ends as planned for the final world after flaps that nobody waits for", async () => {
-    const frame = { speeds: SPEEDS.slice(0, 3), host: HOST, holdDownMs: HOLD_DOWN_MS };
-    const guests = generateGuests(52, frame, ["throttle"]);
-    const homes = await install(frame, guests);
-    for (let flap = 0; flap < 5; flap++) {
-      await setLink(0, false);
-      await sleep(flap * 40);
-      await setLink(0, true);
-      await sleep(300);
-    }
-    // In between it was kept out, longer each time.
-    await teamIs(daemon, "ok");
-    await assertSettled(frame, guests, homes, [], "after the flaps");
-    const { domains } = await daemon.status();
-    const moves = domains.flatMap(({ vnics }) => vnics.map(({ recentMoves }) => recentMoves));
-    console.log(`      moves of each: ${moves.join(" ")}`);
-    for (const count of moves) assert.ok(count <= 4, `${count} moves`);
-  }).timeout(120_000);
+  itLong(
+    "claim 10: ends as planned for the final world after flaps that nobody waits for",
+    async () => {
+      const frame = { speeds: SPEEDS.slice(0, 3), host: HOST, holdDownMs: HOLD_DOWN_MS };
+      const guests = generateGuests(52, frame, ["throttle"]);
+      const homes = await install(frame, guests);
+      for (let flap = 0; flap < 5; flap++) {
+        await setLink(0, false);
+        await sleep(flap * 40);
+        await setLink(0, true);
+        await sleep(300);
+      }
+      // In between it was kept out, longer each time.
+      await teamIs(daemon, "ok");
+      await assertSettled(frame, guests, homes, [], "after the flaps");
+      const { domains } = await daemon.status();
+      const moves = domains.flatMap(({ vnics }) => vnics.map(({ recentMoves }) => recentMoves));
+      console.log(`      moves of each: ${moves.join(" ")}`);
+      for (const count of moves) assert.ok(count <= 4, `${count} moves`);
+    },
+  );
 
   async function isUsable(name: string): Promise<boolean> {
     const { teams } = await daemon.status();
