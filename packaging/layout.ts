@@ -18,6 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { BUNDLES } from "./bundles.ts";
+import { renderCatalogue } from "./catalogue.ts";
 import { bashCompletion, fishCompletion, zshCompletion } from "./completion.ts";
 import { describeUplinkctl, projectManual } from "./programs.ts";
 import { SCHEMA_FOLDER } from "./schemas.ts";
@@ -141,6 +142,7 @@ function integration(): InstalledFile[] {
     ...["sysusers.d", "tmpfiles.d"].map((folder) =>
       data(`/usr/lib/${folder}/uplinkd.conf`, join(systemd, folder, "uplinkd.conf")),
     ),
+    text("/usr/lib/systemd/catalog/uplinkd.catalog", renderCatalogue()),
     data("/usr/share/dbus-1/system.d/uplinkd.conf", join(systemd, "dbus-1/uplinkd.conf")),
   ];
 }

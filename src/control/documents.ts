@@ -293,6 +293,7 @@ export const eventDocument: z.ZodType<UplinkEvent> = z.object({
   atMs: unixMs,
   severity: z.enum(["debug", "info", "notice", "warning", "error"]),
   id: z.string().describe("Stable: uplink-lost, domain-paused."),
+  revision: z.int().describe("The plan that it belongs to, counted since the daemon's start."),
   message: z.string(),
   fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });

@@ -8,6 +8,7 @@ import { startHookServer } from "../hook/server.ts";
 import { LibvirtMonitor } from "../libvirt/monitor.ts";
 import { SYSTEM_CLOCK } from "../model/clock.ts";
 import { PolicyErrors, UplinkError } from "../model/errors.ts";
+import { eventOfError } from "../model/event-id.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { probeBlock } from "../model/probe.ts";
 import { VERSION } from "../model/version.ts";
@@ -23,6 +24,7 @@ import { enablePart } from "./enabling.ts";
 import { EventLog } from "./events.ts";
 import { handleHook } from "./hooks.ts";
 import { Journal } from "./journal.ts";
+import { openLogWriter } from "./journald.ts";
 import { LinuxKernel } from "./linux-kernel.ts";
 import { ControlLoop } from "./loop.ts";
 import { Migrations } from "./migrations.ts";
@@ -69,7 +71,7 @@ function readHostId(): string | null {
  * @throws PolicyErrors for configuration that can't be used, other UplinkErrors for sockets that can't be had
  */
 export async function startDaemon(options: DaemonOptions): Promise<() => Promise<void>> {
-  const log = new EventLog(Date.now, (line) => process.stderr.write(line));
+  const log = new EventLog(Date.now, openLogWriter());
   const startedAtMs = Date.now();
   let loaded: LoadedConfig = loadAll(options.configDir);
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
@@ -220,7 +222,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
 
   function report(error: unknown): void {
     if (error instanceof UplinkError)
-      log.tell("error", error.kind, `${error.object}: ${error.message}`);
+      log.tell("error", eventOfError(error.kind), `${error.object}: ${error.message}`);
     else
       log.tell(
         "error",

@@ -1,20 +1,9 @@
-/** The daemon's voice: every event goes to the journal (stderr, with journald's priority prefix) and to memory. */
-import type { Severity, UplinkEvent } from "../model/event.ts";
+/** The daemon's voice: every event goes to the journal (journald.ts) and to memory. */
+import type { Severity, ToldEvent, UplinkEvent } from "../model/event.ts";
+import type { EventId } from "../model/event-id.ts";
 
 /** Kept for `uplinkctl events`; older ones are in the journal. */
 const MAX_EVENTS = 2000;
-
-/** sd-daemon(3): the prefixes that journald takes as priorities. */
-const PRIORITY: Readonly<Record<Severity, number>> = {
-  debug: 7,
-  info: 6,
-  notice: 5,
-  warning: 4,
-  error: 3,
-};
-
-/** Control characters of all kinds (ESC, CSI, line feeds), and Unicode's own ends of lines. */
-const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
 
 export type Fields = Readonly<Record<string, string | number | boolean>>;
 
@@ -22,25 +11,38 @@ export class EventLog {
   readonly #events: UplinkEvent[] = [];
   readonly #listeners = new Set<(event: UplinkEvent) => void>();
   readonly #now: () => number;
-  readonly #write: (line: string) => void;
+  readonly #write: (event: ToldEvent) => void;
   #sequence = 0;
+  #revision = 0;
   readonly #counts = new Map<string, number>();
 
-  constructor(now: () => number, write: (line: string) => void) {
+  constructor(now: () => number, write: (event: ToldEvent) => void) {
     this.#now = now;
     this.#write = write;
   }
 
   /** Tells one thing. `id` is stable; the message is for people and stands alone. */
-  tell(severity: Severity, id: string, message: string, fields: Fields = {}): void {
+  tell(severity: Severity, id: EventId, message: string, fields: Fields = {}): void {
     this.#sequence += 1;
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
-    const event = { sequence: this.#sequence, atMs: this.#now(), severity, id, message, fields };
+    const event = {
+      sequence: this.#sequence,
+      atMs: this.#now(),
+      severity,
+      id,
+      revision: this.#revision,
+      message,
+      fields,
+    };
     this.#events.push(event);
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
-    // Names and errors are others' words: one line, and nothing that a terminal obeys.
-    this.#write(`<${PRIORITY[severity]}>${id}: ${message.replaceAll(CONTROL, " ")}\n`);
+    this.#write(event);
     for (const listener of this.#listeners) listener(event);
+  }
+
+  /** The plan has changed: what is told from now on belongs to the new one. */
+  revise(): void {
+    this.#revision += 1;
   }
 
   /** How often each id was told. */

@@ -204,6 +204,7 @@ export class ControlLoop {
     }
     const planned = planLosses(world, plan);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
+    if (this.#last?.plan.kernel !== planned.plan.kernel) log.revise();
     narratePlan(log, this.#last?.plan ?? null, planned.plan);
     if (this.mode === "enforcing") {
       this.#moves = observeMoves(this.#moves, world, this.#last?.plan ?? null, planned.plan);

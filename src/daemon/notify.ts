@@ -1,5 +1,5 @@
 /** sd_notify(3): tells systemd that we are ready, and that we still turn. */
-import { AF_UNIX, close, SOCK_DGRAM, send, socket } from "../native/libc.ts";
+import { AF_UNIX, close, SOCK_DGRAM, send, socket, unixAddress } from "../native/libc.ts";
 
 /**
  * Sends a state to systemd; does nothing where no supervisor listens.
@@ -18,16 +18,6 @@ export function notifySupervisor(state: string): void {
 export function watchdogIntervalMs(): number | null {
   const microseconds = Number(process.env.WATCHDOG_USEC ?? "");
   return Number.isFinite(microseconds) && microseconds > 0 ? microseconds / 2000 : null;
-}
-
-/** struct sockaddr_un; a leading @ stands for an abstract name. */
-function unixAddress(path: string): Uint8Array {
-  const name = new TextEncoder().encode(path);
-  if (path.startsWith("@")) name[0] = 0;
-  const address = new Uint8Array(2 + name.length + (path.startsWith("@") ? 0 : 1));
-  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  address.set(name, 2);
-  return address;
 }
 
 /** sd_listen_fds(3): the first descriptor that systemd passes. */

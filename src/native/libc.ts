@@ -96,6 +96,16 @@ export function bind(fd: number, address: Uint8Array): number {
   return orErrno(calls.bind(fd, address, address.length));
 }
 
+/** struct sockaddr_un; a leading @ stands for an abstract name. */
+export function unixAddress(path: string): Uint8Array {
+  const name = new TextEncoder().encode(path);
+  if (path.startsWith("@")) name[0] = 0;
+  const address = new Uint8Array(2 + name.length + (path.startsWith("@") ? 0 : 1));
+  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  address.set(name, 2);
+  return address;
+}
+
 /** getsockname(2): fills `address`; returns the length of the name. */
 export function socketName(fd: number, address: Uint8Array): number {
   const length = new Uint8Array(4);

@@ -17,6 +17,7 @@ import type { ConnectionOptions } from "../../src/libvirt/connection.ts";
 import { type Connection, LibvirtMonitor } from "../../src/libvirt/monitor.ts";
 import type { Clock } from "../../src/model/clock.ts";
 import { UplinkError } from "../../src/model/errors.ts";
+import { eventOfError } from "../../src/model/event-id.ts";
 import { probeBlock } from "../../src/model/probe.ts";
 import type { LoadedConfig } from "../../src/policy/load.ts";
 
@@ -193,7 +194,8 @@ export class Daemon {
 
   /** As the daemon's log has it. */
   report(error: unknown): void {
-    if (error instanceof UplinkError) this.#log.tell("error", error.kind, error.message);
+    if (error instanceof UplinkError)
+      this.#log.tell("error", eventOfError(error.kind), error.message);
     else {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#log.tell("error", "bug", text);

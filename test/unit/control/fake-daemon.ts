@@ -277,6 +277,7 @@ export class FakeDaemon implements ControlHandlers {
       atMs: 1_700_000_000_000,
       severity: "notice",
       id,
+      revision: 1,
       message,
       fields: {},
     };

@@ -1,6 +1,7 @@
 /** The daemon's own ports, played in memory: a libvirt with some domains, a kernel that keeps what it is given. */
 
 import { EventLog } from "../../../src/daemon/events.ts";
+import { formatLine } from "../../../src/daemon/journald.ts";
 import type {
   DomainRunState,
   KernelPort,
@@ -176,7 +177,7 @@ export function fakeLog(): { readonly log: EventLog; readonly lines: string[] } 
   return {
     log: new EventLog(
       () => 0,
-      (line) => lines.push(line.trimEnd()),
+      (event) => lines.push(formatLine(event).trimEnd()),
     ),
     lines,
   };

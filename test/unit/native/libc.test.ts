@@ -18,7 +18,7 @@ describe("calls of the C library", () => {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   it("carry datagrams between sockets, with their real length where the buffer is too small", () => {
-    const address = unixAddress(path.join(folder, "socket"));
+    const address = libc.unixAddress(path.join(folder, "socket"));
     const [server, client] = [0, 0].map(() => libc.socket(libc.AF_UNIX, libc.SOCK_DGRAM, 0));
     assert.ok(server !== undefined && client !== undefined && server > 2 && client > 2);
     try {
@@ -37,7 +37,7 @@ describe("calls of the C library", () => {
 
   it("give the error as a negative number, as the kernel does", () => {
     const fd = libc.socket(libc.AF_UNIX, libc.SOCK_DGRAM, 0);
-    const nobody = unixAddress(path.join(folder, "nobody"));
+    const nobody = libc.unixAddress(path.join(folder, "nobody"));
     assert.equal(libc.send(fd, Buffer.from("x"), nobody), -ENOENT);
     libc.close(fd);
   });
@@ -56,7 +56,7 @@ describe("calls of the C library", () => {
   it("bound the wait of a receive", () => {
     const fd = libc.socket(libc.AF_UNIX, libc.SOCK_DGRAM, 0);
     assert.equal(libc.setReceiveTimeout(fd, 20), 0);
-    libc.bind(fd, unixAddress(path.join(folder, "quiet")));
+    libc.bind(fd, libc.unixAddress(path.join(folder, "quiet")));
     const start = performance.now();
     assert.equal(libc.receive(fd, new Uint8Array(1)), -EAGAIN);
     assert.ok(performance.now() - start >= 15);
@@ -74,8 +74,3 @@ describe("names of errors", () => {
     assert.match(errnoMessage(ENOENT), /no such file/i);
   });
 });
-
-/** struct sockaddr_un. */
-function unixAddress(file: string): Uint8Array {
-  return Buffer.concat([Buffer.from([libc.AF_UNIX, 0]), Buffer.from(`${file}\0`)]);
-}
