@@ -3,7 +3,8 @@
  * writes it, a unit test says when it is due), and for journald, which shows it with `journalctl -x`.
  */
 import { writeFileSync } from "node:fs";
-import { EVENT_IDS, meaningOf, messageIdOf } from "../src/model/event-id.ts";
+import { messageIdOf } from "../src/daemon/message-id.ts";
+import { EVENT_IDS, meaningOf } from "../src/model/event-id.ts";
 
 /** Below the repository. */
 const LOG_REFERENCE = "docs/reference/log.md";

@@ -5,9 +5,9 @@
  */
 import { fstatSync } from "node:fs";
 import type { Severity, ToldEvent } from "../model/event.ts";
-import { messageIdOf } from "../model/event-id.ts";
 import { EAGAIN } from "../native/errno.ts";
 import { AF_UNIX, MSG_DONTWAIT, SOCK_DGRAM, send, socket, unixAddress } from "../native/libc.ts";
+import { messageIdOf } from "./message-id.ts";
 
 const JOURNALD = "/run/systemd/journal/socket";
 

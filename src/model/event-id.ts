@@ -2,7 +2,6 @@
  * Every id that the log has, what it says, and what a person does about it. The reference's table and the journal's
  * catalogue (`journalctl -x`) are made of it. An id, once published, keeps its meaning.
  */
-import { createHash } from "node:crypto";
 
 interface EventMeaning {
   /** A sentence that holds for each such line. */
@@ -239,11 +238,6 @@ export function meaningOf(id: EventId): EventMeaning {
 /** The id under which an error of this kind is told. */
 export function eventOfError(kind: string): EventId {
   return isEventId(kind) ? kind : "bug";
-}
-
-/** journald's MESSAGE_ID of an id: 128 bits in hex, the same in every version, on every host. */
-export function messageIdOf(id: EventId): string {
-  return createHash("sha256").update(`uplinkd:event:${id}`).digest("hex").slice(0, 32);
 }
 
 function isEventId(word: string): word is EventId {

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { formatLine, openLogWriter } from "../../../src/daemon/journald.ts";
+import { messageIdOf } from "../../../src/daemon/message-id.ts";
 import type { ToldEvent } from "../../../src/model/event.ts";
-import { messageIdOf } from "../../../src/model/event-id.ts";
 import * as libc from "../../../src/native/libc.ts";
 
 const HOSTILE = "web\n<0>panic: all is lost\nPRIORITY=0\r\u001b[2J\u009b31m\u2028\u0000";

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { renderCatalogue, renderLogReference } from "../../../packaging/catalogue.ts";
-import { EVENT_IDS, messageIdOf } from "../../../src/model/event-id.ts";
+import { messageIdOf } from "../../../src/daemon/message-id.ts";
+import { EVENT_IDS } from "../../../src/model/event-id.ts";
 
 describe("the log's reference", () => {
   it("is current (node packaging/catalogue.ts writes it)", () => {
