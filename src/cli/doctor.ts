@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { PolicyErrors } from "../model/errors.ts";
 import { targetName } from "../model/probe.ts";
-import type { Status } from "../model/status.ts";
+import { JOURNAL, type Status } from "../model/status.ts";
 import { SHAPED_MODES } from "../plan/steering.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { type CommandContext, command } from "./command.ts";
@@ -277,6 +277,8 @@ function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
     const message = `is ${daemon.daemon.mode}: nothing is enforced`;
     found.push(warning("daemon", "uplinkd", message, "uplinkctl enable --confirm 60s"));
   }
+  for (const { object, message, remedy } of daemon.problems)
+    if (object === JOURNAL) found.push(failed("daemon", object, message, remedy));
   for (const { device, found: what, message, remedy } of daemon.teams.flatMap(
     (team) => team.conflicts,
   )) {

@@ -18,7 +18,7 @@ import { type LoadedConfig, loadAll } from "../policy/load.ts";
 import { Admissions } from "./admissions.ts";
 import { Announcer } from "./announcer.ts";
 import { Confirmation } from "./confirmation.ts";
-import { describeStatus, explainDomain } from "./describe.ts";
+import { describeStatus, explainDomain, LOST, ownProblems } from "./describe.ts";
 import { Domains, libvirtPort } from "./domains.ts";
 import { enablePart } from "./enabling.ts";
 import { EventLog } from "./events.ts";
@@ -80,6 +80,8 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
   const journal = Journal.open(journalPath, bootId, (error) =>
     log.tell("error", "state-unreadable", `${error.object} ${error.message}`),
   );
+  const { lost } = journal.contents;
+  if (lost !== null) log.tell("error", "state-lost", `${journalPath}: ${LOST}`);
   if (isNew && options.observeFirst) journal.write({ released: true, observing: true });
   const registry = new Registry(loaded.config, loaded.policies);
   const kernel = await LinuxKernel.open({
@@ -294,6 +296,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         loop.drift,
         loop.contests,
         (uplink) => prober.statusOf(uplink),
+        ownProblems(journal.contents),
       );
     },
     explain: async (domain: string) =>

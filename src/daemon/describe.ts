@@ -1,17 +1,19 @@
 /** The status document and explanations, from the last run: the same plan that is enforced. */
 import type { Explanation } from "../control/api.ts";
 import type { TeamConfig } from "../model/config.ts";
+import type { Problem } from "../model/domain.ts";
 import type { TeamPlan, VnicPlan } from "../model/plan.ts";
-import type {
-  Contest,
-  DaemonStatus,
-  DomainStatus,
-  Drift,
-  HostClassStatus,
-  ProbeStatus,
-  Status,
-  TeamStatus,
-  VnicStatus,
+import {
+  type Contest,
+  type DaemonStatus,
+  type DomainStatus,
+  type Drift,
+  type HostClassStatus,
+  JOURNAL,
+  type ProbeStatus,
+  type Status,
+  type TeamStatus,
+  type VnicStatus,
 } from "../model/status.ts";
 import { formatDuration, formatRate } from "../model/units.ts";
 import {
@@ -24,6 +26,7 @@ import {
 import { type Load, type LoadMemory, loadKey, uplinkLoadKey } from "../observe/demand.ts";
 import { type HostLine, hostLines, hostReservation } from "../plan/host.ts";
 import type { LossPlan } from "../plan/loss.ts";
+import type { JournalContents } from "./journal.ts";
 import type { Run } from "./loop.ts";
 
 /** Everything there is to show. */
@@ -34,6 +37,7 @@ export function describeStatus(
   drift: readonly Drift[],
   contests: readonly Contest[],
   probeOf: (uplink: string) => ProbeStatus | null,
+  own: readonly Problem[],
 ): Status {
   return {
     daemon,
@@ -42,10 +46,26 @@ export function describeStatus(
       return describeTeam(team, plan, run, loads, probeOf);
     }),
     domains: run.world.domains.map((domain) => describeDomain(domain, run, loads)),
-    problems: [...run.plan.problems, ...run.world.domains.flatMap((domain) => domain.problems)],
+    problems: [
+      ...own,
+      ...run.plan.problems,
+      ...run.world.domains.flatMap((domain) => domain.problems),
+    ],
     drift,
     contests,
   };
+}
+
+/** What an operator is told where the journal couldn't be used. */
+export const LOST =
+  "whether this host was released isn't known any more: what stands in the kernel is left as it is, and nothing is changed";
+
+/** What is wrong with the daemon itself, for the status document. */
+export function ownProblems({ lost }: Pick<JournalContents, "lost">): Problem[] {
+  if (lost === null) return [];
+  const remedy =
+    "`uplinkctl enable` if it is to be enforced, `uplinkctl release` if not; hold and drain again what was";
+  return [{ object: JOURNAL, message: `${lost}; ${LOST}`, remedy }];
 }
 
 /** Why a domain has what it has, and what each loss would bring; null where it isn't known. */

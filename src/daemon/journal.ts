@@ -63,6 +63,8 @@ export interface JournalContents {
   /** Released in order to look only; without it, released for good. */
   readonly observing: boolean;
   readonly unconfirmed: Unconfirmed | null;
+  /** Why the journal before this one couldn't be used, until an operator has enabled or released; null: it could. */
+  readonly lost: string | null;
   /** What of the host is enabled. */
   readonly scope: Scope;
   readonly before: readonly UnmarkedObject[];
@@ -97,6 +99,7 @@ const contentsSchema = z.looseObject({
     .object({ untilMs: z.number(), before: z.enum(["observing", "released"]) })
     .nullable()
     .default(null),
+  lost: z.string().nullable().default(null),
   scope: z
     .discriminatedUnion("kind", [
       z.object({ kind: z.literal("host") }),
@@ -167,7 +170,9 @@ export class Journal {
   }
 
   /**
-   * Reads the journal; one that can't be read is kept aside and said, never thrown away.
+   * Reads the journal; one that can't be used is said, and stays in its place until an operator's next word is written.
+   * Whether its host was released isn't known then: it counts as looked at only, since a host that somebody has
+   * released must not be enforced again by a disk's fault.
    * @param bootId of the running kernel (/proc/sys/kernel/random/boot_id)
    * @throws StateError for one of a newer format, which is left as it is
    */
@@ -178,11 +183,15 @@ export class Journal {
     file: StateFile = new DiskFile(path),
   ): Journal {
     const fresh = emptyContents(bootId);
-    let text: string | null = null;
+    const lose = (why: string) => {
+      report(new StateError(path, why));
+      return new Journal(path, file, { ...fresh, released: true, observing: true, lost: why });
+    };
+    let text: string | null;
     try {
       text = file.read();
     } catch (error) {
-      report(new StateError(path, `can't be read: ${messageOf(error)}`));
+      return lose(`can't be read: ${messageOf(error)}`);
     }
     if (text === null) return new Journal(path, file, fresh);
     try {
@@ -194,19 +203,15 @@ export class Journal {
     } catch (error) {
       if (error instanceof StateError) throw error;
       const aside = `${path}.unreadable`;
-      report(
-        new StateError(
-          path,
-          `is damaged and kept as ${aside}; a domain that was paused by uplinkd may need \
-'virsh resume': ${messageOf(error)}`,
-        ),
-      );
       try {
-        file.setAside(aside);
-      } catch (renameError) {
-        report(new StateError(path, `can't be kept aside: ${messageOf(renameError)}`));
+        file.keepAs(aside);
+      } catch (linkError) {
+        report(new StateError(path, `can't be kept as ${aside}: ${messageOf(linkError)}`));
       }
-      return new Journal(path, file, fresh);
+      return lose(
+        `is damaged and kept as ${aside}; a domain that was paused by uplinkd may need \
+'virsh resume': ${messageOf(error)}`,
+      );
     }
   }
 
@@ -277,6 +282,7 @@ function emptyContents(bootId: string): JournalContents {
     released: false,
     observing: false,
     unconfirmed: null,
+    lost: null,
     scope: WHOLE_HOST,
     before: [],
     clsactCreated: [],

@@ -32,6 +32,7 @@ import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { narratePlan } from "./story.ts";
 import { devicesOf, findStrays, findTeams, placesOf } from "./teams.ts";
+import { knownBefore } from "./unsaved.ts";
 
 export type Mode = "enforcing" | "observing" | "released";
 
@@ -162,13 +163,8 @@ export class ControlLoop {
   }
 
   async #runOnce(): Promise<Run> {
-    const { kernel, log, now } = this.#options;
-    const links = kernel.readLinks();
-    const teams = findTeams(this.#loaded.config, links);
-    const devices = teams.map((team) => devicesOf(team, links));
-    const { journal } = this.#options;
-    const looked = [...devices, findStrays(journal.contents, devices, links)];
-    const snapshot = kernel.readKernel(looked);
+    const { log, now } = this.#options;
+    const { links, teams, devices, looked, snapshot } = this.#look();
     const nowMs = now();
     const { paths, block } = this.#options.probes;
     const uplinks = this.#outages.look(links, teams, devices, nowMs);
@@ -217,6 +213,16 @@ export class ControlLoop {
     return run;
   }
 
+  /** Reads all that may be ours, in the teams and where we left it. */
+  #look() {
+    const { kernel, journal } = this.#options;
+    const links = kernel.readLinks();
+    const teams = findTeams(this.#loaded.config, links);
+    const devices = teams.map((team) => devicesOf(team, links));
+    const looked = [...devices, findStrays(journal.contents, devices, links)];
+    return { links, teams, devices, looked, snapshot: kernel.readKernel(looked) };
+  }
+
   /** The world as the last run saw it, as it would be with these domains in it, too; null before the first run. */
   imagine(domains: readonly KnownDomain[]): World | null {
     if (this.#seen === null) return null;
@@ -247,12 +253,10 @@ export class ControlLoop {
 
   async #releaseOnce(as: "released" | "observing"): Promise<Release> {
     const { kernel, journal, log } = this.#options;
-    const links = kernel.readLinks();
-    const devices = findTeams(this.#loaded.config, links).map((team) => devicesOf(team, links));
-    const strays = findStrays(journal.contents, devices, links);
-    const { objects, sharedHooks } = kernel.readKernel([...devices, strays]);
+    const { devices, snapshot } = this.#look();
+    const { objects, sharedHooks } = snapshot;
     journal.write({ released: true, observing: as === "observing" });
-    const { before, clsactCreated } = journal.contents;
+    const { before, clsactCreated } = knownBefore(journal.contents, objects);
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
     this.#armed = null;
     this.#settled = null;
@@ -264,7 +268,7 @@ export class ControlLoop {
       clsactCreated.filter((device) => !sharedHooks.includes(device)),
     );
     const refused = await kernel.apply(steps);
-    if (refused.length === 0) journal.write({ before: [], clsactCreated: [] });
+    if (refused.length === 0) journal.write({ before: [], clsactCreated: [], lost: null });
     log.tell("notice", "released", `released: ${steps.length} objects taken away or put back`);
     return { steps, refused };
   }
@@ -282,7 +286,9 @@ export class ControlLoop {
 
   /** Enforces again after a release, or more than before. */
   enable(scope: Scope = WHOLE_HOST): Promise<Run> {
-    this.#options.journal.write({ released: false, observing: false, scope });
+    const { journal } = this.#options;
+    const before = knownBefore(journal.contents, this.#look().snapshot.objects);
+    journal.write({ released: false, observing: false, scope, lost: null, ...before });
     this.#options.log.tell("notice", "enabled", `enforcing for ${describeScope(scope)}`);
     return this.run();
   }

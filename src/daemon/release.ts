@@ -14,6 +14,7 @@ import { dumpKernel, dumpLinks, type TeamDevices } from "../netlink/dump.ts";
 import type { Link } from "../netlink/link.ts";
 import { RequestSocket } from "../netlink/socket.ts";
 import { Journal } from "./journal.ts";
+import { knownBefore } from "./unsaved.ts";
 
 /** @throws StateError if there is no room to note that the host is released; NetlinkError without rights */
 export async function releaseWithoutDaemon(stateDir: string): Promise<ReleaseAnswer> {
@@ -26,9 +27,9 @@ export async function releaseWithoutDaemon(stateDir: string): Promise<ReleaseAns
   try {
     // Noted first: a daemon that starts meanwhile stays out.
     journal.write({ released: true, observing: false, unconfirmed: null });
-    const { before, clsactCreated, pauses } = journal.contents;
     const links = dumpLinks(socket);
     const { objects, foreignFilters } = dumpKernel(socket, links, bondsOf(links));
+    const { before, clsactCreated } = knownBefore(journal.contents, objects);
     const shared = new Set(foreignFilters.map((filter) => filter.device));
     const steps = diffRelease(
       objects,
@@ -37,9 +38,9 @@ export async function releaseWithoutDaemon(stateDir: string): Promise<ReleaseAns
     );
     const ifindexes = new Map(links.map((link) => [link.name, link.ifindex]));
     const refused = await applySteps(steps, socket, (name) => ifindexes.get(name));
-    if (refused.length === 0) journal.write({ before: [], clsactCreated: [] });
+    if (refused.length === 0) journal.write({ before: [], clsactCreated: [], lost: null });
     problems.push(...refused.map(problemOf));
-    for (const { domain, reason } of pauses) {
+    for (const { domain, reason } of journal.contents.pauses) {
       problems.push({
         object: `domain ${domain}`,
         message: `is paused by uplinkd: ${reason}`,

@@ -3,6 +3,7 @@ import {
   closeSync,
   fsyncSync,
   lchownSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -18,8 +19,8 @@ export interface StateFile {
   readonly read: () => string | null;
   /** Durable when it returns; when it throws, the old text stands. */
   readonly replace: (text: string) => void;
-  /** Gives the file another name, under which a person finds it. */
-  readonly setAside: (name: string) => void;
+  /** Gives what is there now another name, too, under which a person finds it after it was replaced. */
+  readonly keepAs: (name: string) => void;
 }
 
 /** The file at a path; its directory is made where it is missing. */
@@ -61,7 +62,9 @@ export class DiskFile implements StateFile {
     }
   }
 
-  setAside(name: string): void {
-    renameSync(this.#path, name);
+  keepAs(name: string): void {
+    rmSync(name, { force: true });
+    // A link takes no room on a full disk, and leaves no moment without the file itself.
+    linkSync(this.#path, name);
   }
 }

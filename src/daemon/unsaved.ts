@@ -1,5 +1,6 @@
 /** What steps are about to change that carries no owner's mark and isn't saved yet. Pure. */
-import { kernelKey } from "../model/kernel.ts";
+import { isMarked } from "../diff/diff.ts";
+import { type KernelMap, kernelKey } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
 import { isUnmarked, type JournalContents, type UnmarkedObject } from "./journal.ts";
@@ -23,4 +24,26 @@ export function findUnsaved(
     if (present !== undefined && isUnmarked(present)) added.push(present);
   }
   return { added, created };
+}
+
+/** How things were before uplinkd: as saved, or as they most likely were where the journal that knew it was lost. */
+export function knownBefore(
+  contents: Pick<JournalContents, "before" | "clsactCreated" | "lost">,
+  kernel: KernelMap,
+): Pick<JournalContents, "before" | "clsactCreated"> {
+  const { before, clsactCreated } = contents;
+  if (contents.lost === null) return { before, clsactCreated };
+  const ours = new Set<string>();
+  for (const object of kernel.values())
+    if ("device" in object && isMarked(object)) ours.add(object.device);
+  const assumed: UnmarkedObject[] = [];
+  const created: string[] = [];
+  for (const object of kernel.values()) {
+    // On what carries our marks the kernel's defaults. Of a bond's updelay and active port nothing is assumed.
+    if (!("device" in object) || !ours.has(object.device)) continue;
+    if (object.kind === "port-queue") assumed.push({ ...object, queueId: 0 });
+    if (object.kind === "promiscuity") assumed.push({ ...object, on: false });
+    if (object.kind === "clsact") created.push(object.device);
+  }
+  return { before: assumed, clsactCreated: created };
 }

@@ -11,6 +11,9 @@ import type { Priority } from "./policy.ts";
 import type { Scope } from "./scope.ts";
 import type { BondMode } from "./world.ts";
 
+/** The object of a problem with the daemon's own journal. */
+export const JOURNAL = "journal";
+
 export interface DaemonStatus {
   readonly version: string;
   readonly pid: number;

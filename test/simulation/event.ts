@@ -49,6 +49,8 @@ export type Happening =
   | { readonly kind: "restart"; readonly downMs: number }
   /** A restart as another version, which finds in the journal what a newer one has added. */
   | { readonly kind: "upgrade"; readonly downMs: number }
+  /** kill -9, and what is left of the journal can't be read. */
+  | { readonly kind: "journal-damaged"; readonly downMs: number }
   | { readonly kind: "clock-jump"; readonly byMs: number };
 
 export interface Event {

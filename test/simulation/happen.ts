@@ -75,6 +75,7 @@ export function happen(simulation: Simulation, what: Happening): void {
       });
       return;
     case "enable":
+      simulation.watcher.noteEnable();
       ask(simulation, (daemon) => daemon.enable());
       return;
     case "libvirt":
@@ -155,6 +156,9 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "upgrade":
       simulation.upgrading = true;
       void simulation.restart(what.downMs);
+      return;
+    case "journal-damaged":
+      simulation.damageJournal(what.downMs);
       return;
     case "clock-jump":
       simulation.clockOffsetMs += what.byMs;

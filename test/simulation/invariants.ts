@@ -84,7 +84,7 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
   /** What is moved by us is in the journal. */
   movesKnown({ guests, watcher, libvirt }) {
     const known = watcher.journaledMoves();
-    const lost = guests.find((guest) => libvirt.mover.isMoving(guest) && !known.has(guest.uuid));
+    const lost = guests.find((guest) => libvirt.mover.isMovedByUs(guest) && !known.has(guest.uuid));
     return lost === undefined ? null : `${lost.name} is being moved, and it is forgotten`;
   },
 
@@ -108,6 +108,11 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
   /** A release leaves nothing of ours. */
   releaseIsWhole({ watcher }) {
     return watcher.leftByRelease;
+  },
+
+  /** What an operator released stays so until somebody enables, whatever becomes of the journal. */
+  releaseStays({ watcher }) {
+    return watcher.enforcedUnasked();
   },
 
   /** What a person did to a domain is never undone. */
@@ -209,8 +214,14 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
   },
 
   /** What another version wrote into the journal is still there. */
-  versionsRespected({ disk, added }) {
-    if (added === null || disk === null || JSON.parse(disk).added === added) return null;
+  versionsRespected({ disk, added, watcher }) {
+    if (
+      watcher.isJournalDamaged() ||
+      added === null ||
+      disk === null ||
+      JSON.parse(disk).added === added
+    )
+      return null;
     return "what another version wrote into the journal is lost";
   },
 

@@ -30,7 +30,7 @@ export const SIGNALS = {
 
 /** What is told of calls that change something, at the moment at which they do. */
 export interface LibvirtWitness {
-  readonly suspending: (guest: Guest, issuedAtMs: number) => void;
+  readonly suspending: (guest: Guest, issuedAtMs: number) => "uplinkd" | "person";
   /** A migration is asked for. */
   readonly migrating: (guest: Guest, issuedAtMs: number) => void;
   /** It has come to its last moment here. */
@@ -259,9 +259,8 @@ export class LibvirtModel {
       case "Suspend":
         if (this.#refuses()) throw new Error("cannot acquire state change lock");
         if (guest.state !== "running") return undefined;
-        this.#witness.suspending(guest, issuedAtMs);
+        guest.pausedBy = this.#witness.suspending(guest, issuedAtMs);
         guest.state = "paused";
-        guest.pausedBy = "uplinkd";
         guest.pausedAtMs = this.#clock.now();
         this.emit(guest, "suspended");
         return undefined;

@@ -159,9 +159,7 @@ export class Life {
         simulation.disk = text;
         if (this.#isCrash()) throw new Crash();
       },
-      setAside: () => {
-        simulation.disk = null;
-      },
+      keepAs: () => undefined,
     };
   }
 

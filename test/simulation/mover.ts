@@ -9,6 +9,7 @@ const GONE_MS = 40;
 export class Mover {
   /** By uuid, how each job that is under way ends: with an error, or null. */
   readonly #jobs = new Map<string, (error: string | null) => void>();
+  readonly #orphans = new Set<string>();
   readonly #clock: Clock;
   readonly #random: Random;
 
@@ -17,8 +18,19 @@ export class Mover {
     this.#random = random;
   }
 
+  /** How many are on their way whom the daemon may know of. */
   get count(): number {
-    return this.#jobs.size;
+    return [...this.#jobs.keys()].filter((uuid) => !this.#orphans.has(uuid)).length;
+  }
+
+  /** Whoever asked for it is known to nobody any more. */
+  disown({ uuid }: Guest): void {
+    if (this.#jobs.has(uuid)) this.#orphans.add(uuid);
+  }
+
+  /** Moving, and the daemon may know of it. */
+  isMovedByUs(guest: Guest): boolean {
+    return this.isMoving(guest) && !this.#orphans.has(guest.uuid);
   }
 
   isMoving({ uuid }: Guest): boolean {
@@ -38,6 +50,7 @@ export class Mover {
     const end = (error: string | null) => {
       if (this.#jobs.get(guest.uuid) !== end) return;
       this.#jobs.delete(guest.uuid);
+      this.#orphans.delete(guest.uuid);
       done(error);
     };
     this.#jobs.set(guest.uuid, end);

@@ -139,7 +139,7 @@ export class Simulation {
     // What an operator asked for just now may take as long as libvirt's slowest answer.
     do await this.wait(10_000);
     while ((this.life?.asked ?? 0) > 0);
-    if (this.life?.daemon.loop.mode === "released") happen(this, { kind: "enable" });
+    if (this.life?.daemon.loop.mode !== "enforcing") happen(this, { kind: "enable" });
     let violation = await this.wait(REST_MS);
     // What was left to somebody else is tried again once its pause is over.
     while (violation === null && (this.life?.daemon.loop.nextTryAtMs ?? null) !== null)
@@ -154,7 +154,7 @@ export class Simulation {
       for (const guest of this.guests) guest.pausedAtMs = this.clock.now();
     }
     this.#startedAtOffsetMs = this.clockOffsetMs;
-    if (this.upgrading && this.disk !== null) {
+    if (this.upgrading && this.disk !== null && !this.watcher.isJournalDamaged()) {
       this.added = `at ${this.clock.now()}`;
       this.disk = JSON.stringify({ ...JSON.parse(this.disk), added: this.added });
     }
@@ -172,6 +172,15 @@ export class Simulation {
     this.crashPoint = null;
     this.watcher.noteCrash(life);
     this.clock.after(downMs, () => this.startDaemon());
+  }
+
+  /** kill -9 in the middle of what a disk does with a file: half of the journal is there. */
+  damageJournal(downMs: number): void {
+    if (this.life === null || this.disk === null) return;
+    this.crash(downMs);
+    this.disk = this.disk.slice(0, this.disk.length / 2);
+    this.added = null;
+    this.watcher.noteDamage();
   }
 
   /** SIGTERM, and a start some time after its end. */

@@ -30,6 +30,10 @@ export class Watcher implements LibvirtWitness {
   #enforced = false;
   /** ifindex of each port that has carried traffic under our classes, by name. */
   readonly #served = new Map<string, number>();
+  /** Since the last release; nobody has enabled since. */
+  #released = false;
+  /** When the journal was last lost. */
+  #damagedAtMs = Number.NEGATIVE_INFINITY;
   #linksChanged = 0;
   #changedAtMs = 0;
   /** Since when each vNIC has been unshaped without excuse. */
@@ -147,27 +151,56 @@ export class Watcher implements LibvirtWitness {
     this.#enforced = false;
   }
 
+  /** What the journal knew is lost: the log says of all domains that they may have to be resumed by hand. */
+  noteDamage(): void {
+    const { guests, libvirt, clock } = this.#simulation;
+    this.#enforced = false;
+    this.#damagedAtMs = clock.now();
+    for (const guest of guests) {
+      if (guest.pausedBy === "uplinkd") guest.pausedBy = "person";
+      guest.takenOver = false;
+      guest.heldSinceMs = null;
+      libvirt.mover.disown(guest);
+    }
+  }
+
+  /** uplinkctl enable was asked for. */
+  noteEnable(): void {
+    this.#released = false;
+  }
+
+  /** What of ours stands on a host that was released, and that nobody has enabled since; null: nothing. */
+  enforcedUnasked(): string | null {
+    if (!this.#released) return null;
+    for (const [key, object] of this.#simulation.kernel.objects)
+      if (isMarked(object)) return `${key} stands on a host that was released`;
+    return null;
+  }
+
   /** uplinkctl release has answered that all is taken away. */
   noteReleased(): void {
     const { kernel } = this.#simulation;
     this.#enforced = false;
+    this.#released = true;
     for (const [key, object] of kernel.objects)
       if (isMarked(object)) this.leftByRelease ??= `${key} is left after a release`;
     for (const port of kernel.links.ports)
       if (port.queueId > 0) this.leftByRelease ??= `${port.name} has a queue id after a release`;
   }
 
-  suspending(guest: Guest, issuedAtMs: number): void {
+  suspending(guest: Guest, issuedAtMs: number): "uplinkd" | "person" {
     if (guest.heldSinceMs !== null && issuedAtMs > guest.heldSinceMs)
       this.disrespect ??= `${guest.name} is held by an operator, and is paused`;
     if (guest.takenOver && this.#shownRunning.has(guest.uuid))
       this.disrespect ??= `${guest.name} was resumed by a person, and is paused again`;
     this.#shownRunning.delete(guest.uuid);
     this.#ambiguous.delete(guest.uuid);
+    return issuedAtMs < this.#damagedAtMs ? "person" : "uplinkd";
   }
 
   migrating(guest: Guest, issuedAtMs: number): void {
     const { mover } = this.#simulation.libvirt;
+    if (issuedAtMs < this.#damagedAtMs) mover.disown(guest);
     if (guest.heldSinceMs !== null && issuedAtMs > guest.heldSinceMs)
       this.disrespect ??= `${guest.name} is held by an operator, and is moved`;
     if (mover.count > CONCURRENT) this.disrespect ??= `${mover.count} are moved at a time`;
@@ -257,6 +290,10 @@ export class Watcher implements LibvirtWitness {
     return (this.#reportedAtMs.get(guest.name) ?? 0) >= guest.pausedAtMs;
   }
 
+  isJournalDamaged(): boolean {
+    return parseJournal(this.#simulation.disk) === null;
+  }
+
   /** Uuids of the domains that the journal says are on their way. */
   journaledMoves(): ReadonlySet<string> {
     this.#entries();
@@ -266,7 +303,7 @@ export class Watcher implements LibvirtWitness {
   #entries(): ReadonlyMap<string, string> {
     const { disk } = this.#simulation;
     if (disk !== this.#journal.text) {
-      const { pauses = [], migrations = [] } = JSON.parse(disk ?? "{}") as Partial<JournalContents>;
+      const { pauses = [], migrations = [] } = parseJournal(disk) ?? {};
       const entries = new Map(pauses.map(({ uuid, outcome }) => [uuid, outcome]));
       const moves = new Set(migrations.map(({ uuid }) => uuid));
       this.#journal = { text: disk, entries, moves };
@@ -291,8 +328,18 @@ export class Watcher implements LibvirtWitness {
       !life.daemon.ready ||
       libvirt.health !== "well" ||
       diskFull ||
+      life.daemon.loop.mode !== "enforcing" ||
       // What is left to somebody else stays so for a while.
       life.daemon.loop.nextTryAtMs !== null
     );
+  }
+}
+
+/** @returns null for one that is damaged */
+function parseJournal(disk: string | null): Partial<JournalContents> | null {
+  try {
+    return JSON.parse(disk ?? "{}");
+  } catch {
+    return null;
   }
 }

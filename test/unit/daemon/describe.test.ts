@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeStatus, explainDomain } from "../../../src/daemon/describe.ts";
+import { describeStatus, explainDomain, ownProblems } from "../../../src/daemon/describe.ts";
 import type { Run } from "../../../src/daemon/loop.ts";
 import type { HostClass } from "../../../src/model/host-traffic.ts";
 import type { DaemonStatus } from "../../../src/model/status.ts";
@@ -38,8 +38,25 @@ function runOf(world: World): Run {
 }
 
 describe("the status document", () => {
+  it("says that the journal couldn't be used, and what to do, until somebody has enabled or released", () => {
+    const own = ownProblems({ lost: "is damaged" });
+    const [first] = describeStatus(
+      daemon,
+      runOf(whole),
+      NO_LOADS,
+      [],
+      [],
+      () => null,
+      own,
+    ).problems;
+    assert.equal(first?.object, "journal");
+    assert.match(first.message, /^is damaged; whether this host was released isn't known/);
+    assert.match(first.remedy, /uplinkctl enable.*uplinkctl release/);
+    assert.deepEqual(ownProblems({ lost: null }), []);
+  });
+
   it("shows home, class and what was promised, and where frames go while home is lost", () => {
-    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], [], () => null);
+    const status = describeStatus(daemon, runOf(whole), NO_LOADS, [], [], () => null, []);
     const vnic = status.domains[0]?.vnics[0];
     assert.deepEqual(
       [
@@ -53,7 +70,7 @@ describe("the status document", () => {
     );
     assert.equal(status.teams[0]?.condition, "ok");
     const lost = withUplink(whole, "eno1", { carrier: false, bondUp: false, lostAtMs: NOW });
-    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], [], () => null);
+    const degraded = describeStatus(daemon, runOf(lost), NO_LOADS, [], [], () => null, []);
     assert.deepEqual(
       [degraded.domains[0]?.vnics[0]?.home, degraded.domains[0]?.vnics[0]?.via],
       ["eno1", "eno2"],
@@ -81,7 +98,7 @@ describe("the status document", () => {
     };
     const config = { ...team.config, hostClasses: [storage] };
     const run = runOf({ ...whole, teams: [{ ...team, config }] });
-    const [status] = describeStatus(daemon, run, NO_LOADS, [], [], () => null).teams;
+    const [status] = describeStatus(daemon, run, NO_LOADS, [], [], () => null, []).teams;
     assert.deepEqual(
       status?.host.map(({ name, classId, grantedBitsPerSecond }) => [
         name,

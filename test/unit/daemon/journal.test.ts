@@ -70,6 +70,7 @@ describe("the journal", () => {
       released: true,
       observing: false,
       unconfirmed: null,
+      lost: null,
       scope: { kind: "host" },
       before: [],
       clsactCreated: [],
@@ -116,23 +117,46 @@ describe("the journal", () => {
     ["of another form", '{"version": "two"}'],
     ["empty", ""],
   ] as const) {
-    it(`keeps a file aside that is ${what}, says so, and begins anew`, () => {
+    it(`looks on where its file is ${what}, keeps it and says so, until somebody enables`, () => {
       open().write({ holds: ["web1"] });
       writeFileSync(path, text);
-      const journal = open();
-      assert.deepEqual(journal.contents.holds, []);
-      assert.match(told.join(), /damaged and kept as .*journal\.json\.unreadable.*virsh resume/s);
+      for (const start of [1, 2]) {
+        const { released, observing, lost, holds } = open().contents;
+        assert.deepEqual([released, observing, holds], [true, true, []], `start ${start}`);
+        assert.equal(told.length, start, "each start says so");
+        assert.match(lost ?? "", /damaged and kept as .*journal\.json\.unreadable.*virsh resume/s);
+        assert.equal(told.at(-1), lost);
+        assert.equal(readFileSync(path, "utf8"), text, "nothing is written unasked");
+      }
+      open().write({ holds: ["web2"] });
       assert.equal(readFileSync(`${path}.unreadable`, "utf8"), text);
-      journal.write({ holds: ["web2"] });
-      assert.deepEqual(open().contents.holds, ["web2"]);
+      assert.deepEqual(
+        [open().contents.holds, open().contents.observing, open().contents.lost === null],
+        [["web2"], true, false],
+      );
+      open().write({ released: false, observing: false, lost: null });
+      assert.deepEqual([open().contents.released, open().contents.lost], [false, null]);
+      assert.equal(told.length, 3);
     });
   }
 
+  it("looks on where its file can't be read, and writes nothing over it", () => {
+    // A directory of that name can be read by nobody, root included.
+    mkdirSync(path, { recursive: true });
+    const { released, observing, lost } = open().contents;
+    assert.deepEqual([released, observing], [true, true]);
+    assert.match(lost ?? "", /can't be read/);
+    assert.deepEqual(told, [lost]);
+  });
+
+  it("begins enforcing where there is none: nobody has released anything yet", () => {
+    assert.deepEqual([open().contents.released, open().contents.lost, told], [false, null, []]);
+  });
+
   it("leaves the old contents in force when it can't write", () => {
     // A directory of that name can be written by nobody, root included.
-    writeFileSync(join(directory, "state"), "no directory");
     const journal = open();
-    told = [];
+    writeFileSync(join(directory, "state"), "no directory");
     assert.throws(
       () => journal.write({ released: true }),
       (error: unknown) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Journal } from "../../../src/daemon/journal.ts";
@@ -23,6 +23,8 @@ describe("the control loop", () => {
   let paths: Map<string, PathState>;
   let loop: ControlLoop;
   let nowMs: number;
+  /** What was said of the journal when it was opened. */
+  let damaged: string | null;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "uplinkd-loop-"));
@@ -37,7 +39,10 @@ describe("the control loop", () => {
   /** Another run of the daemon over the same kernel and the same disk. */
   function start(): void {
     const loaded = loadAll(join(directory, "no-such-directory"));
-    journal = Journal.open(join(directory, "journal.json"), "boot", () => assert.fail("damaged"));
+    damaged = null;
+    journal = Journal.open(join(directory, "journal.json"), "boot", ({ message }) => {
+      damaged = message;
+    });
     registry = new Registry(loaded.config, loaded.policies);
     const { log, lines: told } = fakeLog();
     lines = told;
@@ -269,6 +274,35 @@ describe("the control loop", () => {
     assert.equal(loop.mode, "enforcing");
     assert.ok(kernel.objects.has("class eno1 7570:10"));
   });
+
+  for (const then of ["enable", "release"] as const) {
+    it(`leaves all as it is after a damaged journal, and ${then} knows how the host was, all the same`, async () => {
+      registry.put(domain(1), "running");
+      await loop.run();
+      const before = [...kernel.objects].map(([key, object]) => [key, { ...object }]);
+      writeFileSync(join(directory, "journal.json"), "{");
+      start();
+      registry.put(domain(1), "running");
+      registry.put(domain(2), "running");
+      assert.match(damaged ?? "", /is damaged/);
+      assert.ok((await loop.run()).steps.length > 0);
+      assert.equal(loop.mode, "observing");
+      assert.deepEqual([...kernel.objects], before, "nothing is changed, nothing taken away");
+      if (then === "enable") {
+        await loop.enable();
+        assert.ok(kernel.objects.has(`vnic bond0 ${macOf(2)}`));
+        assert.equal(journal.contents.lost, null);
+      }
+      const { refused } = await loop.release();
+      assert.deepEqual(refused, []);
+      assert.equal(journal.contents.lost, null);
+      for (const [key, object] of kernel.objects) {
+        if (object.kind === "port-queue") assert.equal(object.queueId, 0, key);
+        else if (object.kind === "promiscuity") assert.equal(object.on, false, key);
+        else assert.match(key, /^(bond-option|active-port)/);
+      }
+    });
+  }
 
   it("enables one domain as a canary: the others have no class, also after a restart, until all are enabled", async () => {
     const classes = () =>

@@ -72,7 +72,7 @@ describe("migrations", () => {
       replace: (text: string) => {
         disk = text;
       },
-      setAside: () => assert.fail("damaged"),
+      keepAs: () => assert.fail("damaged"),
     };
     journal = Journal.open("journal.json", "boot", () => assert.fail("damaged"), file);
     const rules = () => CONFIG.migration;

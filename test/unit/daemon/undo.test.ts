@@ -19,6 +19,7 @@ const saved: JournalContents = {
   released: false,
   observing: false,
   unconfirmed: null,
+  lost: null,
   scope: { kind: "host" },
   before: [
     { kind: "port-queue", device: "eno2", queueId: 7 },

@@ -68,6 +68,22 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "a damaged journal in the middle of a failover leaves all as it is until somebody enables",
+      17,
+      [
+        ...PAUSED,
+        then(10, { kind: "journal-damaged", downMs: 2000 }),
+        then(20, { kind: "cable-in", port: 0 }),
+        then(20_000, { kind: "cable-out", port: 1 }),
+        then(9000, { kind: "enable" }),
+        then(9000, { kind: "release" }),
+        then(9000, { kind: "journal-damaged", downMs: 10 }),
+        then(90_000, { kind: "nothing" }),
+        then(10, { kind: "release" }),
+        then(5000, { kind: "nothing" }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [

@@ -116,6 +116,16 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       };
     },
   },
+  // A journal that can't be read is taken for none.
+  releaseStays: {
+    outside: (outside, { watcher }) => ({
+      ...outside,
+      stateFile: {
+        ...outside.stateFile,
+        read: () => (watcher.isJournalDamaged() ? null : outside.stateFile.read()),
+      },
+    }),
+  },
   // What a person did isn't kept in mind.
   personsRespected: {
     daemon: (daemon) => {
@@ -263,6 +273,12 @@ const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   shapedFromTheFirstFrame: [then(1000, { kind: "start", guest: 0 })],
   loadIsPatient: DRAWN_BACK,
   releaseIsWhole: [...RESERVED, then(1000, { kind: "release" })],
+  releaseStays: [
+    ...RESERVED,
+    then(1000, { kind: "release" }),
+    then(1000, { kind: "journal-damaged", downMs: 10 }),
+    then(5000, { kind: "nothing" }),
+  ],
   versionsRespected: [
     ...PAUSED,
     then(1000, { kind: "upgrade", downMs: 10 }),
