@@ -47,11 +47,11 @@ export function placesOf(
 
 /**
  * Devices that we have changed and that are in no team any more, as a port that was taken out of its bond: what we
- * left there is still ours to take away.
+ * left there is still ours to take away. Where the journal that knew them is lost, every NIC may be one.
  * @returns in the form of a team without a bond
  */
 export function findStrays(
-  saved: Pick<JournalContents, "before" | "clsactCreated">,
+  saved: Pick<JournalContents, "before" | "clsactCreated" | "lost">,
   teams: readonly TeamDevices[],
   links: readonly LinkState[],
 ): TeamDevices {
@@ -60,8 +60,7 @@ export function findStrays(
     ...saved.before.flatMap((object) => ("device" in object ? [object.device] : [])),
   ];
   const known = new Set(teams.flatMap((team) => [team.bond, ...team.ports]));
-  const ports = [...new Set(changed)].filter(
-    (name) => !known.has(name) && links.some((link) => link.name === name),
-  );
-  return { bond: "", ports };
+  const isStray = ({ name, kind }: LinkState) =>
+    !known.has(name) && (changed.includes(name) || (saved.lost !== null && kind === null));
+  return { bond: "", ports: links.filter(isStray).map(({ name }) => name) };
 }

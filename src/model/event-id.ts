@@ -202,6 +202,11 @@ export const EVENTS = {
     means: "The daemon's journal could not be read; it goes on without what was in it.",
     todo: "Look at /var/lib/uplinkd and its disk.",
   },
+  "state-lost": {
+    means:
+      "The journal could not be used, so whether this host was released isn't known: the daemon looks on and changes nothing.",
+    todo: "`uplinkctl enable` if it is to be enforced, `uplinkctl release` if not; then hold and drain again what was.",
+  },
   "state-unwritable": {
     means: "The daemon's journal could not be written; nothing that needs it is changed.",
     todo: "Look at /var/lib/uplinkd and its disk.",

@@ -84,6 +84,14 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "a port that leaves the bond after a damaged journal keeps nothing of ours",
+      1,
+      [
+        then(1018, { kind: "journal-damaged", downMs: 2000 }),
+        then(14, { kind: "port-released", port: 1 }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [
