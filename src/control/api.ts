@@ -101,6 +101,34 @@ export interface ErrorAnswer {
   };
 }
 
+/** Observations by their upper bounds; each bucket holds those below it, too. */
+export interface HistogramCounts {
+  readonly buckets: readonly { readonly boundSeconds: number; readonly count: number }[];
+  readonly sumSeconds: number;
+  readonly count: number;
+}
+
+/** Since the daemon's start. */
+export interface Durations {
+  /** From the kernel's event of a loss to the prepared plan's last byte sent. */
+  readonly failover: HistogramCounts;
+  /** Building the world and planning it, losses and all. */
+  readonly plan: HistogramCounts;
+  /** Writing a plan's changes to the kernel, of runs that had any. */
+  readonly apply: HistogramCounts;
+  readonly conditions: readonly {
+    readonly team: string;
+    readonly condition: string;
+    readonly seconds: number;
+  }[];
+}
+
+export interface Measurements {
+  /** How often each event was told since the start, by its id. */
+  readonly events: ReadonlyMap<string, number>;
+  readonly durations: Durations;
+}
+
 /** What the server asks of the daemon. Errors of model/errors.ts reach the caller as they are. */
 export interface ControlHandlers {
   status(): Status | Promise<Status>;
@@ -113,8 +141,8 @@ export interface ControlHandlers {
   /** Those that can be asked about. */
   uplinkNames(): readonly string[];
   events(sinceSequence: number): EventPage;
-  /** How often each event was told since the start, by its id. */
-  eventCounts(): ReadonlyMap<string, number>;
+  /** What only the metrics tell. */
+  measurements(): Measurements;
   /** Calls the listener with every later event until the returned function is called. */
   followEvents(listener: (event: UplinkEvent) => void): () => void;
   release(): ReleaseAnswer | Promise<ReleaseAnswer>;

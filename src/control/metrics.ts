@@ -4,6 +4,7 @@
  */
 import type { DaemonStatus, Status, VnicStatus } from "../model/status.ts";
 import { bytesFromBits } from "../model/units.ts";
+import type { Durations, HistogramCounts, Measurements } from "./api.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -21,17 +22,39 @@ const MAX_VNICS = 2000;
 const MODES: readonly DaemonStatus["mode"][] = ["enforcing", "observing", "released"];
 const CONDITIONS = ["ok", "degraded", "isolated", "refused", "barred"] as const;
 
-/** @param eventCounts how often each event was told since the start, by its id */
-export function renderMetrics(status: Status, eventCounts: ReadonlyMap<string, number>): string {
+export function renderMetrics(status: Status, measurements: Measurements): string {
   const metrics = [
-    ...daemonMetrics(status, eventCounts),
+    ...daemonMetrics(status, measurements.events),
     ...teamMetrics(status),
+    conditionSeconds(measurements.durations),
     ...uplinkMetrics(status),
     ...hostMetrics(status),
     ...domainMetrics(status),
     ...vnicMetrics(status),
   ];
-  return metrics.flatMap(writeMetric).join("");
+  const { failover, plan, apply } = measurements.durations;
+  return [
+    ...metrics.flatMap(writeMetric),
+    ...writeHistogram(
+      "failover_duration_seconds",
+      "From the kernel's event of an uplink's loss to the prepared plan having been sent.",
+      failover,
+    ),
+    ...writeHistogram("plan_duration_seconds", "Planning, all losses' plans included.", plan),
+    ...writeHistogram("apply_duration_seconds", "Writing changes to the kernel, if any.", apply),
+  ].join("");
+}
+
+function conditionSeconds({ conditions }: Durations): Metric {
+  return {
+    name: "uplinkd_team_condition_seconds_total",
+    type: "counter",
+    help: "How long the team has been in the condition since the daemon's start.",
+    samples: conditions.map(({ team, condition, seconds }) => ({
+      labels: { team, condition },
+      value: seconds,
+    })),
+  };
 }
 
 function daemonMetrics(status: Status, eventCounts: ReadonlyMap<string, number>): Metric[] {
@@ -289,6 +312,17 @@ function writeMetric({ name, type, help, samples }: Metric): string[] {
       const pairs = Object.entries(labels).map(([key, text]) => `${key}="${quote(text)}"`);
       return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}\n`;
     }),
+  ];
+}
+
+function writeHistogram(name: string, help: string, counts: HistogramCounts): string[] {
+  const full = `uplinkd_${name}`;
+  const bucket = (le: string, count: number) => `${full}_bucket{le="${le}"} ${count}\n`;
+  return [
+    `# HELP ${full} ${help}\n# TYPE ${full} histogram\n`,
+    ...counts.buckets.map(({ boundSeconds, count }) => bucket(String(boundSeconds), count)),
+    bucket("+Inf", counts.count),
+    `${full}_sum ${counts.sumSeconds}\n${full}_count ${counts.count}\n`,
   ];
 }
 

@@ -2,8 +2,8 @@
 import { clip } from "../model/units.ts";
 import type { EnablePart, ErrorAnswer } from "./api.ts";
 
-/** read: read.sock, GET only. full: control.sock. */
-export type Access = "read" | "full";
+/** full: control.sock. read: read.sock, GET only. metrics: a port for Prometheus, which gets nothing else. */
+export type Access = "read" | "full" | "metrics";
 
 export type Route =
   | { readonly kind: "status" }
@@ -57,7 +57,7 @@ export function parseRoute(method: string, url: string, access: Access): Route {
   if (target === null) return refuse(400, "request", clip(url), "is no path", "");
   for (const path of PATHS) {
     const match = path.pattern.exec(target.pathname);
-    if (match === null) continue;
+    if (match === null || (access === "metrics" && path.kind !== "metrics")) continue;
     if (method !== path.method) {
       const refused = refuse(405, "method", clip(target.pathname), `takes ${path.method}`, "");
       return { ...refused, allow: path.method };

@@ -129,7 +129,7 @@ async function ask(route: Route, handlers: ControlHandlers): Promise<Answer> {
     case "metrics":
       return {
         kind: "text",
-        text: renderMetrics(await handlers.status(), handlers.eventCounts()),
+        text: renderMetrics(await handlers.status(), handlers.measurements()),
       };
     case "events":
       return documentOf(handlers.events(route.sinceSequence));

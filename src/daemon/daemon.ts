@@ -88,7 +88,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     onLink: (reason) => runSoon(reason, 0),
     onTrafficControl: () => runSoon("traffic control objects changed", SETTLE_MS),
     onReacted: (port, microseconds, errors) => {
-      loop.noteReaction();
+      loop.noteReaction(microseconds / 1e6);
       announcer.anticipate(loop.last, port);
       log.tell(
         errors === 0 ? "notice" : "error",
@@ -309,7 +309,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     undrain: (uplink: string) => operator.undrain(uplink),
     domainNames: () => loop.last?.world.domains.map((domain) => domain.name) ?? [],
     events: (sinceSequence: number) => log.page(sinceSequence),
-    eventCounts: () => log.counts,
+    measurements: () => ({ events: log.counts, durations: loop.durations.read() }),
     followEvents: log.follow.bind(log),
     release: () => {
       confirmation.confirm();
@@ -338,6 +338,12 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
       return listenControl({ handlers, access, listen, onError: report });
     }),
   );
+
+  const metricsFd = inheritedSocket("metrics");
+  if (metricsFd !== null) {
+    const listen = { fd: metricsFd };
+    sockets.push(await listenControl({ handlers, access: "metrics", listen, onError: report }));
+  }
 
   await scheduler.runNow();
   monitor.start();

@@ -22,6 +22,7 @@ import { planWorld } from "../plan/plan.ts";
 import type { LoadedConfig } from "../policy/load.ts";
 import { saveBefore } from "./before.ts";
 import { Contests } from "./contests.ts";
+import { DurationLog } from "./durations.ts";
 import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
 import type { Journal } from "./journal.ts";
@@ -70,6 +71,7 @@ export interface LoopOptions {
 
 export class ControlLoop {
   readonly #options: LoopOptions;
+  readonly durations = new DurationLog();
   #loaded: LoadedConfig;
   readonly #outages: Outages;
   #loads: LoadMemory = NO_LOADS;
@@ -190,6 +192,7 @@ export class ControlLoop {
       };
       return buildWorld(this.#seen);
     };
+    const planEnds = this.durations.begin("plan");
     let world = build();
     let plan = planWorld(world, this.#last?.plan);
     const latched = latchDemand(this.#latched, world, plan.teams);
@@ -199,6 +202,8 @@ export class ControlLoop {
       plan = planWorld(world, this.#last?.plan);
     }
     const planned = planLosses(world, plan);
+    planEnds();
+    this.durations.noteConditions(planned.plan.teams);
     const steps = this.mode === "released" ? [] : this.#diff(snapshot.objects, plan.kernel);
     if (this.#last?.plan.kernel !== planned.plan.kernel) log.revise();
     narratePlan(log, this.#last?.plan ?? null, planned.plan);
@@ -273,8 +278,9 @@ export class ControlLoop {
     return { steps, refused };
   }
 
-  /** A prepared reaction has changed the kernel: what differs from the last plan is our own doing. */
-  noteReaction(): void {
+  /** A prepared reaction has changed the kernel: what differs from the last plan is our own doing. @param seconds from the loss's event on */
+  noteReaction(seconds: number): void {
+    this.durations.noteFailover(seconds);
     this.#settled = null;
   }
 
@@ -311,7 +317,9 @@ export class ControlLoop {
         );
         return;
       }
+      const applyEnds = this.durations.begin("apply");
       const refused = await kernel.apply(due);
+      applyEnds();
       for (const error of refused) {
         log.tell("error", "kernel-refused", `${error.object}: ${error.message}`, {
           errno: error.errno,

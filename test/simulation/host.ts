@@ -174,7 +174,7 @@ export class Daemon {
   }
 
   onReacted(): void {
-    this.loop.noteReaction();
+    this.loop.noteReaction(0);
   }
 
   hook(request: HookRequest): Promise<HookAnswer> {

@@ -1,5 +1,5 @@
 /** Prints metrics of a host that lacks an uplink: for promtool, which wants some to look at. */
 import { renderMetrics } from "../../../src/control/metrics.ts";
-import { exampleStatus } from "./fake-daemon.ts";
+import { exampleMeasurements, exampleStatus } from "./fake-daemon.ts";
 
-process.stdout.write(renderMetrics(exampleStatus, new Map([["uplink-lost", 1]])));
+process.stdout.write(renderMetrics(exampleStatus, exampleMeasurements(1)));

@@ -7,8 +7,10 @@ import type {
   EnablePart,
   Explanation,
   HoldAnswer,
+  Measurements,
   ReleaseAnswer,
 } from "../../../src/control/api.ts";
+import { DurationLog } from "../../../src/daemon/durations.ts";
 import { ConflictError } from "../../../src/model/errors.ts";
 import type { UplinkEvent } from "../../../src/model/event.ts";
 import { FALLBACK_POLICY } from "../../../src/model/policy.ts";
@@ -233,10 +235,8 @@ export class FakeDaemon implements ControlHandlers {
     };
   }
 
-  eventCounts(): ReadonlyMap<string, number> {
-    return new Map([
-      ["uplink-lost", this.log.filter((event) => event.id === "uplink-lost").length],
-    ]);
+  measurements(): Measurements {
+    return exampleMeasurements(this.log.filter((event) => event.id === "uplink-lost").length);
   }
 
   followEvents(listener: (event: UplinkEvent) => void): () => void {
@@ -284,4 +284,12 @@ export class FakeDaemon implements ControlHandlers {
     this.log.push(event);
     for (const listener of this.listeners) listener(event);
   }
+}
+
+/** Of a daemon that has answered so many losses, each in 0.2 ms. */
+export function exampleMeasurements(losses: number): Measurements {
+  const durations = new DurationLog(() => 0);
+  for (let count = 0; count < losses; count += 1) durations.noteFailover(0.0002);
+  durations.noteConditions([{ name: "bond0", condition: "degraded" }]);
+  return { events: new Map([["uplink-lost", losses]]), durations: durations.read() };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { renderMetrics } from "../../../src/control/metrics.ts";
 import type { Status } from "../../../src/model/status.ts";
-import { exampleStatus } from "./fake-daemon.ts";
+import { exampleMeasurements, exampleStatus } from "./fake-daemon.ts";
 
 /** Value of the one sample with this name and these labels. */
 function sample(text: string, name: string): string | undefined {
@@ -12,7 +12,7 @@ function sample(text: string, name: string): string | undefined {
 }
 
 describe("metrics", () => {
-  const text = renderMetrics(exampleStatus, new Map([["uplink-lost", 3]]));
+  const text = renderMetrics(exampleStatus, exampleMeasurements(3));
 
   it("give rates in bytes, times in seconds, states as 0 and 1", () => {
     const expected: Readonly<Record<string, string>> = {
@@ -21,6 +21,11 @@ describe("metrics", () => {
       uplinkd_start_time_seconds: "1700000000",
       'uplinkd_events_total{id="uplink-lost"}': "3",
       'uplinkd_team_condition{team="bond0",condition="degraded"}': "1",
+      'uplinkd_failover_duration_seconds_bucket{le="0.0001"}': "0",
+      'uplinkd_failover_duration_seconds_bucket{le="0.00025"}': "3",
+      'uplinkd_failover_duration_seconds_bucket{le="+Inf"}': "3",
+      uplinkd_failover_duration_seconds_count: "3",
+      uplinkd_plan_duration_seconds_count: "0",
       'uplinkd_uplink_capacity_bytes_per_second{team="bond0",uplink="eno1"}': "118750000",
       'uplinkd_uplink_usable{team="bond0",uplink="eno2"}': "0",
       'uplinkd_vnic_granted_bytes_per_second{domain="web1",mac="52:54:00:00:00:01"}': "62500000",
@@ -39,7 +44,7 @@ describe("metrics", () => {
   });
 
   it("describe each name once, before its samples, and every line is of the format", () => {
-    const described = [...text.matchAll(/^# TYPE (\S+) (gauge|counter)$/gm)].map(
+    const described = [...text.matchAll(/^# TYPE (\S+) (gauge|counter|histogram)$/gm)].map(
       ([, name]) => name,
     );
     assert.equal(new Set(described).size, described.length);
@@ -47,7 +52,11 @@ describe("metrics", () => {
     for (const line of text.trimEnd().split("\n")) {
       const type = /^# (?:TYPE|HELP) (\S+) ./.exec(line)?.[1];
       if (type !== undefined) current = type;
-      else assert.match(line, new RegExp(`^${current}(\\{(\\w+="[^"]*",?)+\\})? -?[0-9.e+]+$`));
+      else
+        assert.match(
+          line,
+          new RegExp(`^${current}(_bucket|_sum|_count)?(\\{(\\w+="[^"]*",?)+\\})? -?[0-9.e+]+$`),
+        );
     }
     for (const name of described)
       assert.equal(/_total$/.test(name ?? ""), text.includes(`# TYPE ${name} counter`));
@@ -58,14 +67,14 @@ describe("metrics", () => {
     assert.ok(web);
     const odd = { ...web, name: 'a"b\\c\nd', vnics: [] };
     const status: Status = { ...exampleStatus, domains: [odd] };
-    assert.ok(renderMetrics(status, new Map()).includes('domain="a\\"b\\\\c\\nd"} 0'));
+    assert.ok(renderMetrics(status, exampleMeasurements(0)).includes('domain="a\\"b\\\\c\\nd"} 0'));
   });
 
   it("stay small whatever the number of vNICs", () => {
     const [web] = exampleStatus.domains;
     assert.ok(web);
     const domains = Array.from({ length: 5000 }, (_, n) => ({ ...web, name: `vm${n}` }));
-    const large = renderMetrics({ ...exampleStatus, domains }, new Map());
+    const large = renderMetrics({ ...exampleStatus, domains }, exampleMeasurements(0));
     assert.equal(sample(large, "uplinkd_vnics"), "5000");
     assert.equal(large.match(/^uplinkd_vnic_info/gm)?.length, 2000);
   });

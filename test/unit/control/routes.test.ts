@@ -48,22 +48,28 @@ describe("a request's route", () => {
   it("is found or refused, whatever is asked, and never thrown", function () {
     this.timeout(20_000);
     fc.assert(
-      fc.property(method, target, fc.constantFrom("read", "full"), (verb, url, access) => {
-        const route = parseRoute(verb, url, access);
-        if (route.kind !== "refused") {
+      fc.property(
+        method,
+        target,
+        fc.constantFrom("read", "full", "metrics"),
+        (verb, url, access) => {
+          const route = parseRoute(verb, url, access);
+          if (route.kind !== "refused") {
+            assert.ok(
+              access === "full" || verb === "GET",
+              `${verb} ${url} on the socket for reading`,
+            );
+            if (access === "metrics") assert.equal(route.kind, "metrics");
+            if (route.kind === "events") assert.ok(Number.isSafeInteger(route.sinceSequence));
+            return;
+          }
+          assert.ok(route.httpStatus >= 400 && route.httpStatus < 500);
           assert.ok(
-            access === "full" || verb === "GET",
-            `${verb} ${url} on the socket for reading`,
+            JSON.stringify(route.answer).length < 1000,
+            "a refusal repeats little of what was asked",
           );
-          if (route.kind === "events") assert.ok(Number.isSafeInteger(route.sinceSequence));
-          return;
-        }
-        assert.ok(route.httpStatus >= 400 && route.httpStatus < 500);
-        assert.ok(
-          JSON.stringify(route.answer).length < 1000,
-          "a refusal repeats little of what was asked",
-        );
-      }),
+        },
+      ),
       { numRuns: 2000 },
     );
   });

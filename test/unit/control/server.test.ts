@@ -27,7 +27,7 @@ describe("the local API", () => {
     rmSync(directory, { recursive: true });
   });
 
-  function listen(at: string, access: "read" | "full"): Promise<ControlServer> {
+  function listen(at: string, access: "read" | "full" | "metrics"): Promise<ControlServer> {
     return listenControl({
       handlers: daemon,
       access,
@@ -73,6 +73,24 @@ describe("the local API", () => {
       assert.match(text, /^uplinkd_events_total\{id="uplink-lost"\} 0$/m);
     } finally {
       await reading.close();
+    }
+  });
+
+  it("gives metrics and nothing else where only they are served", async () => {
+    const at = join(directory, "metrics.sock");
+    const serving = await listen(at, "metrics");
+    try {
+      const answers = ["/metrics", "/v1/status", "/v1/events?follow=1", "/v1/explain/web1"];
+      const codes: number[] = [];
+      for (const path of answers) {
+        const answer = await open("GET", path, at);
+        codes.push(answer.statusCode ?? 0);
+        answer.resume();
+      }
+      assert.deepEqual(codes, [200, 404, 404, 404]);
+      assert.equal((await open("POST", "/v1/release", at)).statusCode, 404);
+    } finally {
+      await serving.close();
     }
   });
 

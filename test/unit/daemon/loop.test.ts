@@ -199,7 +199,7 @@ describe("the control loop", () => {
     registry.remove("uuid1");
     await loop.run();
     kernel.objects.delete("class eno2 7570:11");
-    loop.noteReaction();
+    loop.noteReaction(0);
     await loop.run();
     assert.doesNotMatch(lines.join("\n"), /drift-mended/);
   });

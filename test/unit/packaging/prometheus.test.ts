@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { renderMetrics } from "../../../src/control/metrics.ts";
-import { exampleStatus } from "../control/fake-daemon.ts";
+import { exampleMeasurements, exampleStatus } from "../control/fake-daemon.ts";
 
 const folder = new URL("../../../packaging/prometheus/", import.meta.url);
-const there = renderMetrics(exampleStatus, new Map([["uplink-lost", 1]]));
+const there = renderMetrics(exampleStatus, exampleMeasurements(1));
 
 describe("what is asked of Prometheus", () => {
   for (const file of ["uplinkd.rules.yml", "grafana-dashboard.json"]) {

@@ -28,9 +28,9 @@ describe("the systemd unit", () => {
     assert.doesNotMatch(unit, /^(MemoryDenyWriteExecute|PrivateUsers|PrivateNetwork)=/m);
   });
 
-  it("takes every socket unit that there is, each with a name of its own", () => {
-    const sockets = readdirSync(new URL("systemd/", root)).filter((name) =>
-      name.endsWith(".socket"),
+  it("takes every socket unit that there is but the one for who asks for it, each with a name of its own", () => {
+    const sockets = readdirSync(new URL("systemd/", root)).filter(
+      (name) => name.endsWith(".socket") && name !== "uplinkd-metrics.socket",
     );
     assert.deepEqual(values(unit, "Sockets").sort(), sockets.sort());
     for (const socket of sockets) {
@@ -40,6 +40,21 @@ describe("the systemd unit", () => {
         `/run/uplinkd/${name}.sock`,
       ]);
     }
+  });
+});
+
+describe("the metrics' socket", () => {
+  const socket = read("systemd/uplinkd-metrics.socket");
+
+  it("is the loopback's, whatever an operator makes of its address, and nobody starts it unasked", () => {
+    assert.deepEqual(values(socket, "ListenStream"), ["127.0.0.1:9479"]);
+    assert.deepEqual(values(socket, "IPAddressDeny"), ["any"]);
+    assert.deepEqual(values(socket, "IPAddressAllow"), ["localhost"]);
+    assert.deepEqual(values(socket, "FileDescriptorName"), ["metrics"]);
+    assert.deepEqual(values(socket, "Service"), ["uplinkd.service"]);
+    // Sockets= and Also= would start it with the daemon.
+    assert.doesNotMatch(read("systemd/uplinkd.service"), /uplinkd-metrics/);
+    assert.doesNotMatch(read("packaging/debian/postinst"), /uplinkd-metrics/);
   });
 });
 

@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { messageIdOf } from "../../../../src/daemon/message-id.ts";
+import { meaningOf } from "../../../../src/model/event-id.ts";
 import type { Status } from "../../../../src/model/status.ts";
 import { VERSION } from "../../../../src/model/version.ts";
 import { repository } from "../../cache.ts";
-import { readJson, run } from "../../command.ts";
+import { ip, readJson, run, tc } from "../../command.ts";
 import { buildHost, readClassCounts, readNetworkState } from "../../host.ts";
 import { configureLibvirt, startDomain, virsh, virshAside } from "../../libvirt.ts";
 import { until } from "../../wait.ts";
@@ -15,6 +17,15 @@ const MAC = "52:54:00:00:00:0b";
 const UPGRADE = "99.0";
 /** The runtime's 150 MB need no syncing to memory, and no other package's trigger, such as man-db's, is any of ours. */
 const DPKG = ["--force-unsafe-io", "--no-triggers"];
+const UNITS = [
+  "uplinkd.service",
+  ...["hook", "control", "read", "metrics"].map((name) => `uplinkd-${name}.socket`),
+];
+const LIBVIRT_UNITS = [
+  "libvirtd.service",
+  ...["", "-ro", "-admin"].map((kind) => `libvirtd${kind}.socket`),
+];
+const JOURNAL = "/var/lib/uplinkd/journal.json";
 const SLOW_UNIT = "/etc/systemd/system/uplinkd.service.d";
 /** Where an installed file of ours could be. */
 const PLACES = [
@@ -52,6 +63,15 @@ describe("the package", function () {
     return result;
   };
 
+  const buildSettledHost = async () => {
+    await buildHost({ speedMbit: 40 });
+    // Operational states and duplicate address detection take a moment, which is none of the package's doing.
+    await untilSlow("the network to settle", () => {
+      bare = readNetworkState();
+      return !/ tentative|BROADCAST.* state UNKNOWN/.test(bare);
+    });
+  };
+
   before(async () => {
     // A container's image may forbid packages to start what they bring.
     rmSync("/usr/sbin/policy-rc.d", { force: true });
@@ -64,12 +84,7 @@ describe("the package", function () {
     );
     await untilSlow("systemd's boot", () => isActive("basic.target"));
     run("systemctl", "start", "dbus");
-    await buildHost({ speedMbit: 40 });
-    // Operational states and duplicate address detection take a moment, which is none of the package's doing.
-    await untilSlow("the network to settle", () => {
-      bare = readNetworkState();
-      return !/ tentative|BROADCAST.* state UNKNOWN/.test(bare);
-    });
+    await buildSettledHost();
   });
   after(() => console.log(JSON.stringify(timesMs)));
 
@@ -140,7 +155,56 @@ describe("the package", function () {
     await untilSlow("libvirt seen by the daemon", () => status().daemon.libvirt === "up");
   });
 
-  it("loses no class over a restart, a crash and an upgrade", async () => {
+  it("tells journald whom a line is about, in fields, with what it means in the catalogue", async () => {
+    const asked = ["-u", "uplinkd", `MESSAGE_ID=${messageIdOf("vnic-placed")}`, "DOMAIN=web1"];
+    const told = () => run("journalctl", "--no-pager", "-o", "json", ...asked).trim();
+    await untilSlow("journald to have the line", () => told() !== "");
+    const entry = JSON.parse(told().split("\n").at(-1) ?? "") as Record<string, string>;
+    const fields = { DOMAIN: "web1", MAC, PRIORITY: "6", UPLINKD_EVENT: "vnic-placed" };
+    assert.deepEqual({ ...entry, ...fields, SYSLOG_IDENTIFIER: "uplinkd" }, entry);
+    assert.match(entry.UPLINK ?? "", /^nic[01]$/);
+    assert.match(entry.REVISION ?? "", /^\d+$/);
+    run("journalctl", "--update-catalog");
+    const explained = run("journalctl", "--no-pager", "-x", ...asked);
+    assert.ok(explained.includes(meaningOf("vnic-placed").means), explained);
+  });
+
+  it("gives its metrics on the loopback to who asks for that, though it can't make such a socket", () => {
+    const ask = (path: string) =>
+      spawnSync("curl", ["-s", "-w", "%{http_code}", `http://127.0.0.1:9479${path}`], {
+        encoding: "utf8",
+      }).stdout;
+    assert.equal(ask("/metrics"), "000");
+    run("systemctl", "stop", "uplinkd");
+    run("systemctl", "enable", "--now", "uplinkd-metrics.socket");
+    run("systemctl", "start", "uplinkd");
+    const metrics = ask("/metrics");
+    assert.match(metrics, /^uplinkd_mode\{mode="enforcing"\} 1$/m);
+    assert.match(metrics, /^uplinkd_plan_duration_seconds_count [1-9]/m);
+    assert.match(ask("/v1/status"), /404$/);
+  });
+
+  it("enforces after a boot as before it", async () => {
+    // The lab's root is memory, so here a boot is what one leaves: an empty kernel and /run, a journal of another boot.
+    virsh("destroy", "web1");
+    run("systemctl", "stop", ...LIBVIRT_UNITS, ...UNITS);
+    ip(["link del br0", "link del bond0"]);
+    tc(["qdisc del dev nic0 root", "qdisc del dev nic1 root"]);
+    rmSync("/run/uplinkd", { recursive: true, force: true });
+    const journal = JSON.parse(readFileSync(JOURNAL, "utf8")) as { bootId: string };
+    writeFileSync(JOURNAL, JSON.stringify({ ...journal, bootId: "another" }));
+    await buildSettledHost();
+    run("systemd-tmpfiles", "--create", "uplinkd.conf");
+    run("systemctl", "start", ...UNITS.slice(1));
+    // Nobody names the daemon: libvirtd wants it, and starts after it.
+    timed("boot", () => run("systemctl", "start", "libvirtd"));
+    assert.ok(isShaped());
+    assert.equal(status().daemon.mode, "enforcing");
+    await virshAside("start", "web1");
+    assert.equal(readClassCounts("nic0").get("7570:10")?.ceilBitsPerSecond, 7e6);
+  });
+
+  it("loses no class over a restart, a crash, an upgrade and a downgrade", async () => {
     const deleted: string[] = [];
     const monitor = spawn("tc", ["monitor"], { stdio: ["ignore", "pipe", "ignore"] });
     monitor.stdout.on("data", (text: Buffer) => {
@@ -159,6 +223,9 @@ describe("the package", function () {
       await untilSlow("ready", () => property("ActiveState") === "active");
       timed("upgrade", () => install(UPGRADE));
       assert.match(run("dpkg", "-s", "uplinkd"), new RegExp(`^Version: ${UPGRADE}$`, "m"));
+      assert.equal(status().daemon.mode, "enforcing");
+      timed("downgrade", () => install(VERSION));
+      assert.equal(status().daemon.version, VERSION);
       assert.equal(status().daemon.mode, "enforcing");
     } finally {
       monitor.kill();
