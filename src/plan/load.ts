@@ -16,7 +16,7 @@ export interface UplinkLoad {
   readonly entry: Usability;
   /**
    * Indexes of the vNICs that it carries; of an unusable uplink those whose home it is, since that is what comes
-   * back to it if nobody is there to tell otherwise.
+   * back to it if nobody is there to tell otherwise. Where none is usable, the first that returns has everybody.
    */
   readonly residents: Int32Array;
   /** Indexes of the vNICs that its loss would displace. */
@@ -38,15 +38,20 @@ export function loadUplinks(
     if ((carriers[index] as number) < 0) carriers[index] = homes[index] as number;
   const senders = sortByUplink(carriers, uplinks.length);
   const counts = senders.map((list) => list.length);
+  const isolated = !uplinks.some((entry) => entry.usable);
+  const all = isolated ? Int32Array.from(homes.keys()) : null;
   return {
     config,
     roster,
     placement,
     uplinks: uplinks.map((entry, place) => ({
       entry,
-      residents: (entry.usable ? senders[place] : indexesOf(homes, place)) ?? new Int32Array(0),
+      residents:
+        all ?? (entry.usable ? senders[place] : indexesOf(homes, place)) ?? new Int32Array(0),
       senders: senders[place] ?? new Int32Array(0),
-      mostDisplaced: Math.max(0, ...counts.filter((_count, other) => other !== place)),
+      mostDisplaced: isolated
+        ? 0
+        : Math.max(0, ...counts.filter((_count, other) => other !== place)),
     })),
   };
 }

@@ -76,10 +76,7 @@ export function drawWish(random: Random): Wish {
   };
 }
 
-/**
- * Each kind with its weight: common things are common, and every pair of rare ones meets within a few thousand. Contests
- * and upgrades are only in histories that name them so far (docs/testing.md, "Not mended yet").
- */
+/** Each kind with its weight: common things are common, and every pair of rare ones meets within a few thousand. */
 const MAKERS: readonly (readonly [number, Maker])[] = [
   [6, (random) => ({ kind: "cable-out", port: port(random) })],
   [9, (random) => ({ kind: "cable-in", port: port(random) })],
@@ -156,6 +153,17 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     }),
   ],
   [1, (random) => ({ kind: "restart", downMs: random.pick([10, 2000]) })],
+  [0.5, (random) => ({ kind: "upgrade", downMs: random.pick([10, 2000]) })],
+  [0.3, (random) => ({ kind: "journal-damaged", downMs: random.pick([10, 2000]) })],
+  [
+    0.5,
+    (random) => ({
+      kind: "contest",
+      at: random.between(0, 999),
+      times: random.pick([4, 8, 30]),
+      everyMs: random.pick([300, 1500, 8000]),
+    }),
+  ],
   [1, (random) => ({ kind: "clock-jump", byMs: random.pick([-3600e3, -5000, 5000, 3600e3]) })],
 ];
 

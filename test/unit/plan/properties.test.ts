@@ -6,6 +6,7 @@ import {
   HOST_CLASS_MINORS,
   type KernelMap,
   kernelKey,
+  ROOT_MINOR,
 } from "../../../src/model/kernel.ts";
 import type { Plan } from "../../../src/model/plan.ts";
 import { PRIORITIES } from "../../../src/model/policy.ts";
@@ -106,6 +107,24 @@ describe("any plan", () => {
               `${name} carries ${after} without ${lost.name}`,
             );
           }
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("grants at most the capacity of whichever uplink comes back first where all are lost", () => {
+    fc.assert(
+      fc.property(worlds(), (world) => {
+        const [team] = world.teams;
+        assert.ok(team !== undefined);
+        const names = team.uplinks.map((uplink) => uplink.name);
+        const plan = planWorld(withLoss(world, team.config.name, names));
+        assert.equal(plan.teams[0]?.condition, "isolated");
+        for (const name of names) {
+          const root = plan.kernel.get(kernelKey(classAt(name, ROOT_MINOR)));
+          const back = sumOn(plan.kernel, plan, name, () => true);
+          if (root?.kind === "class") assert.ok(back <= root.rateBitsPerSecond, `${name}: ${back}`);
         }
       }),
       RUNS,

@@ -92,6 +92,20 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "the first uplink of three that returns while the daemon is dead carries no more than it can",
+      5,
+      [
+        ...[0, 1, 2].flatMap((guest) => [
+          then(10, { kind: "annotate", guest, wish: { ...PLAIN, reservationMbit: 4000 } }),
+          then(300, { kind: "start", guest }),
+        ]),
+        ...[0, 1, 2].map((port) => then(port === 0 ? 3000 : 10, { kind: "cable-out", port })),
+        then(3000, { kind: "crash", downMs: 20_000 }),
+        then(1000, { kind: "cable-in", port: 1 }),
+        then(3000, { kind: "nothing" }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [
