@@ -1,5 +1,5 @@
 /** `uplinkctl events`: what happened, and what happens. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration, UnitError } from "../model/units.ts";
 import { type CommandContext, command } from "./command.ts";
 import { renderEvent } from "./event-view.ts";
@@ -23,11 +23,10 @@ interface EventsOptions {
 export function registerEvents(program: Command, context: CommandContext): void {
   const { client, layout, print, printJson } = context;
   command(program, "events", "show what happened, oldest first", HELP)
-    .option(
-      "--since <when>",
-      "only events after this sequence number, or of this last time",
-      parseSince,
-      { kind: "sequence", sequence: 0 },
+    .addOption(
+      new Option("--since <when>", "only events after this sequence number, or of this last time")
+        .argParser(parseSince)
+        .default({ kind: "sequence", sequence: 0 } satisfies Since, "all in memory"),
     )
     .option("--follow", "go on with what happens, until interrupted")
     .action(async (options: EventsOptions) => {
