@@ -73,7 +73,7 @@ function checkKernel({ kernelRelease, missingModules }: HostFacts): Finding[] {
       "kernel",
       object,
       `has no ${missingModules.join(", ")}`,
-      "install the distribution's full kernel, not its cloud flavour, and its modules",
+      "apt-get install linux-image-amd64: the distribution's full kernel, not its cloud flavour",
     ),
   ];
 }
@@ -87,7 +87,7 @@ function checkConfig(config: Diagnosis["config"]): Finding[] {
       "configuration",
       `${error.file}:${error.line}`,
       error.message,
-      "then: uplinkctl policy check",
+      `correct it, then: uplinkctl policy check ${error.file}; systemctl reload uplinkd`,
     ),
   );
 }
@@ -106,7 +106,7 @@ function checkBonds({ bonds }: HostFacts, config: Diagnosis["config"]): Finding[
     );
   if (bonds.length === 0) {
     const remedy =
-      "make an active-backup bond of the NICs, with miimon 100, and the bridge's port of it";
+      "ip link add bond0 type bond mode active-backup miimon 100, and in the network's configuration: with the NICs in it, and itself in the bridge";
     return [...missing, failed("bond", "this host", "has no bond", remedy)];
   }
   const stated = new Set(
@@ -153,7 +153,7 @@ function checkBond(
   if (master === null ? !configured.has(name) : !master.isBridge) {
     const message =
       master === null ? "is no bridge's port" : `belongs to ${master.name}, no bridge`;
-    const remedy = "uplinkd works with Linux bridges; VMs have to be on one with the bond as port";
+    const remedy = `ip link set ${name} master BRIDGE, and in the network's configuration: a Linux bridge that VMs are on`;
     found.push(failed("bond", name, message, remedy));
   }
   if (bond.ports.length < 2) {
@@ -214,11 +214,11 @@ function checkPermissions(host: HostFacts): Finding[] {
   }
   if (!host.busPolicyInstalled) {
     const message = "of uplinkd is missing: libvirt-dbus refuses the daemon";
-    const remedy = "install the package anew, then: systemctl reload dbus";
+    const remedy = "apt-get install --reinstall uplinkd; systemctl reload dbus";
     found.push(failed("permissions", "D-Bus policy", message, remedy));
   }
   for (const name of host.openSockets) {
-    const remedy = `systemctl restart uplinkd-${name}.socket, and see who has changed its unit`;
+    const remedy = `chmod 600 /run/uplinkd/${name}.sock; see who has changed uplinkd-${name}.socket`;
     found.push(failed("permissions", `${name}.sock`, "may be written by others than root", remedy));
   }
   return found.length > 0
@@ -256,7 +256,8 @@ function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
   }
   const found: Finding[] = [];
   for (const name of host.missingSockets) {
-    const remedy = `systemctl enable --now uplinkd-${name}.socket`;
+    // systemd refuses to start a socket whose service runs.
+    const remedy = `systemctl stop uplinkd; systemctl enable --now uplinkd-${name}.socket; systemctl start uplinkd`;
     found.push(failed("daemon", `${name}.sock`, "is missing", remedy));
   }
   if (daemon.daemon.version !== version) {

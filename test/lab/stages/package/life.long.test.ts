@@ -1,22 +1,25 @@
 // The package's life on a host that systemd runs: installed, enabled, upgraded, removed, purged. One story in order.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { messageIdOf } from "../../../../src/daemon/message-id.ts";
 import { meaningOf } from "../../../../src/model/event-id.ts";
 import type { Status } from "../../../../src/model/status.ts";
 import { VERSION } from "../../../../src/model/version.ts";
-import { repository } from "../../cache.ts";
-import { ip, readJson, run, tc } from "../../command.ts";
-import { buildHost, readClassCounts, readNetworkState } from "../../host.ts";
-import { configureLibvirt, startDomain, virsh, virshAside } from "../../libvirt.ts";
-import { until } from "../../wait.ts";
+import { readJson, run } from "../../command.ts";
+import { readClassCounts, readNetworkState } from "../../host.ts";
+import { startDomain, virsh, virshAside } from "../../libvirt.ts";
+import {
+  buildSettledHost,
+  DPKG,
+  forgetSlowUnit,
+  packageFile,
+  prepareSystemd,
+  untilSlow,
+} from "./systemd-host.ts";
 
 const MAC = "52:54:00:00:00:0b";
 const UPGRADE = "99.0";
-/** The runtime's 150 MB need no syncing to memory, and no other package's trigger, such as man-db's, is any of ours. */
-const DPKG = ["--force-unsafe-io", "--no-triggers"];
 const UNITS = [
   "uplinkd.service",
   ...["hook", "control", "read", "metrics"].map((name) => `uplinkd-${name}.socket`),
@@ -26,7 +29,6 @@ const LIBVIRT_UNITS = [
   ...["", "-ro", "-admin"].map((kind) => `libvirtd${kind}.socket`),
 ];
 const JOURNAL = "/var/lib/uplinkd/journal.json";
-const SLOW_UNIT = "/etc/systemd/system/uplinkd.service.d";
 /** Where an installed file of ours could be. */
 const PLACES = [
   "/etc",
@@ -41,15 +43,11 @@ const PLACES = [
   ["/usr/share/uplinkd", "/usr/share/bash-completion/completions"],
 );
 
-const install = (version: string) =>
-  run("dpkg", ...DPKG, "-i", join(repository, `dist/lab/uplinkd_${version}_amd64.deb`));
+const install = (version: string) => run("dpkg", ...DPKG, "-i", packageFile(version));
 const status = () => JSON.parse(run("uplinkctl", "status", "--json")) as Status;
 const property = (name: string) => run("systemctl", "show", "-P", name, "uplinkd").trim();
-const isActive = (unit: string) =>
-  run("systemctl", "show", "-P", "ActiveState", unit).trim() === "active";
 const isShaped = () =>
   readJson<{ kind: string }>("tc", "qdisc show dev nic0").some(({ kind }) => kind === "htb");
-const untilSlow = (what: string, condition: () => boolean) => until(what, condition, 180_000, 500);
 
 describe("the package", function () {
   // Unpacking the runtime and starting it take minutes on a machine that others use.
@@ -63,28 +61,13 @@ describe("the package", function () {
     return result;
   };
 
-  const buildSettledHost = async () => {
-    await buildHost({ speedMbit: 40 });
-    // Operational states and duplicate address detection take a moment, which is none of the package's doing.
-    await untilSlow("the network to settle", () => {
-      bare = readNetworkState();
-      return !/ tentative|BROADCAST.* state UNKNOWN/.test(bare);
-    });
+  const buildAnew = async () => {
+    bare = await buildSettledHost({ speedMbit: 40 });
   };
 
   before(async () => {
-    // A container's image may forbid packages to start what they bring.
-    rmSync("/usr/sbin/policy-rc.d", { force: true });
-    configureLibvirt();
-    // Without KVM, on a machine that others use, a start may take minutes; the unit's own limits are for hosts.
-    mkdirSync(SLOW_UNIT, { recursive: true });
-    writeFileSync(
-      join(SLOW_UNIT, "slow.conf"),
-      "[Service]\nTimeoutStartSec=8min\nTimeoutStopSec=3min\nWatchdogSec=3min\n",
-    );
-    await untilSlow("systemd's boot", () => isActive("basic.target"));
-    run("systemctl", "start", "dbus");
-    await buildSettledHost();
+    await prepareSystemd();
+    await buildAnew();
   });
   after(() => console.log(JSON.stringify(timesMs)));
 
@@ -188,12 +171,10 @@ describe("the package", function () {
     // The lab's root is memory, so here a boot is what one leaves: an empty kernel and /run, a journal of another boot.
     virsh("destroy", "web1");
     run("systemctl", "stop", ...LIBVIRT_UNITS, ...UNITS);
-    ip(["link del br0", "link del bond0"]);
-    tc(["qdisc del dev nic0 root", "qdisc del dev nic1 root"]);
     rmSync("/run/uplinkd", { recursive: true, force: true });
     const journal = JSON.parse(readFileSync(JOURNAL, "utf8")) as { bootId: string };
     writeFileSync(JOURNAL, JSON.stringify({ ...journal, bootId: "another" }));
-    await buildSettledHost();
+    await buildAnew();
     run("systemd-tmpfiles", "--create", "uplinkd.conf");
     run("systemctl", "start", ...UNITS.slice(1));
     // Nobody names the daemon: libvirtd wants it, and starts after it.
@@ -247,7 +228,7 @@ describe("the package", function () {
 
   it("leaves nothing when it is purged", () => {
     timed("purge", () => run("dpkg", ...DPKG, "-P", "uplinkd"));
-    rmSync(SLOW_UNIT, { recursive: true });
+    forgetSlowUnit();
     const left = run("find", ...PLACES.filter(existsSync), "-xdev", "-name", "*uplink*");
     assert.equal(left, "");
     assert.throws(() => run("id", "uplinkd"));
