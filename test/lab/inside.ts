@@ -9,7 +9,7 @@ import { repository } from "./cache.ts";
 import { type ReportLine, writeReport } from "./report.ts";
 
 /** For a test that says nothing else. TCG is slow, and a test that hangs should not take the stage with it. */
-const testLimitMs = 120_000;
+const testLimitMs = 240_000;
 
 class Reporter {
   readonly #file: string;

@@ -132,8 +132,7 @@ describe("a host that is not what it should be", () => {
 describe("somebody else's changes to what is uplinkd's", () => {
   let daemon: Daemon;
   let guest: Guest;
-  before(async function () {
-    this.timeout(120_000);
+  before(async () => {
     await resetToBare();
     await buildHost();
     daemon = await startDaemon({ config: labConfig() });

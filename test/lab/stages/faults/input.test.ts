@@ -12,8 +12,7 @@ import { until } from "../../wait.ts";
 describe("input that is not what it should be", () => {
   let daemon: Daemon;
   let guest: Guest;
-  before(async function () {
-    this.timeout(120_000);
+  before(async () => {
     await resetToBare();
     await buildHost();
     daemon = await startDaemon({ config: labConfig() });

@@ -42,7 +42,7 @@ describe("what the host itself sends", () => {
 
   itEnforces(
     "claim 68: is told apart by ports and VLAN, on the active port; no guest gets there by its port or by the host's address",
-    { sabotage: ["host sources gone", "passed-on filters gone"], timeoutMs: 120_000 },
+    { sabotage: ["host sources gone", "passed-on filters gone"] },
     async (strike) => {
       await buildHost();
       await setActivePort("nic1");

@@ -50,7 +50,7 @@ describe("a policy that discards", () => {
 
   itEnforces(
     "claim 30: has the low priority's data discarded and counted while its NIC is away, the high one's untouched, daemon or not",
-    { sabotage: ["standby classes gone"], timeoutMs: 90_000 },
+    { sabotage: ["standby classes gone"] },
     async (strike) => {
       const ids = {
         high: (await whereIs(daemon, high)).classId,

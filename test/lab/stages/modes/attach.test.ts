@@ -33,7 +33,7 @@ describe("vNICs that are attached otherwise", () => {
 
   itEnforces(
     "on VLANs, of the bridge, of an interface of the bond, and of the guest's own: each in its class by its home",
-    { sabotage: ["vNIC filters gone", "redirect filters gone"], timeoutMs: 120_000 },
+    { sabotage: ["vNIC filters gone", "redirect filters gone"] },
     async (strike) => {
       const vlans = [10, 20, 30];
       ip(
@@ -92,7 +92,7 @@ describe("vNICs that are attached otherwise", () => {
 
   itEnforces(
     "by macvtap on the bond: in its class by its home, reached there, and by the other port after a pull",
-    { sabotage: ["vNIC filters gone", "promiscuity off"], timeoutMs: 120_000 },
+    { sabotage: ["vNIC filters gone", "promiscuity off"] },
     async (strike) => {
       const mac = standinMac(5);
       // What a macvtap stands on can't be a bridge's port.

@@ -82,7 +82,7 @@ describe("an 802.3ad bond with a partner", () => {
 
   itEnforces(
     "by hash sends each guest's frames by the port that was foreseen, in its class, without user space, too",
-    { sabotage: ["vNIC filters gone"], timeoutMs: 120_000, long: true },
+    { sabotage: ["vNIC filters gone"], long: true },
     async (strike) => {
       await install(HASH);
       const places = await readPlaces();

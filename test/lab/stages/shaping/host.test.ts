@@ -26,7 +26,7 @@ describe("what the host itself sends", () => {
 
   itEnforces(
     "claim 68: management and a critical guest keep their reservations, also after a loss, while a migration and a guest flood",
-    { sabotage: ["host reservations gone", "host matches gone"], timeoutMs: 120_000 },
+    { sabotage: ["host reservations gone", "host matches gone"] },
     async (strike) => {
       await buildHost();
       await setActivePort("nic0");

@@ -89,7 +89,7 @@ describe("a team of several uplinks", () => {
     await teamIs(daemon, "ok");
     await assertSettled(frame, guests, homes, [], "both back");
     await assertUntouched();
-  }).timeout(120_000);
+  });
 
   itLong(
     "claim 10: ends as planned for the final world once all were lost and are back; nothing is done to anybody",
