@@ -268,11 +268,19 @@ function toLibvirtError(call: LibvirtCall, error: unknown): LibvirtError {
   const remedy = known === undefined ? "" : ` (${known.remedy})`;
   return new LibvirtError(
     call.object,
-    `${call.member} failed: ${clip(text, 300)}${remedy}`,
+    `${call.member} failed: ${clip(withoutHookCommand(text), 300)}${remedy}`,
     known?.retry ?? "backoff",
     // Only an answer has a name; the bus itself gives one for a service that gave none.
     { cause: error, mayHappenYet: name === "" || name.endsWith(".NoReply") },
   );
+}
+
+/**
+ * What a hook said, of a libvirt error that also repeats how it was called (virCommandWait): its environment and path may
+ * take up all the room that a message has, and a destination's refusal is to be read to its end.
+ */
+export function withoutHookCommand(text: string): string {
+  return text.replace(/internal error: Child process \(.*\) unexpected exit status \d+: /su, "");
 }
 
 function messageOf(error: unknown): string {

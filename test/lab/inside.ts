@@ -51,7 +51,7 @@ function describe(
 ): string {
   const hook = test.title.includes(" hook") ? `in ${test.title}: ` : "";
   const stack = (error.stack ?? error.message).split("\n");
-  return hook + stack.filter((line) => !line.includes("node_modules/")).join("\n");
+  return hook + stack.filter((line) => !/^\s+at .*node_modules\//.test(line)).join("\n");
 }
 
 const [report = "", pattern = "", ...files] = process.argv.slice(2);

@@ -33,6 +33,10 @@ const HOOK = join(import.meta.dirname, "../../hooks/qemu");
 export const GUEST = "mover";
 export const GUEST_MAC = "52:54:00:00:00:50";
 export const GUEST_ADDRESS = "10.9.0.50";
+/** Has it moved soon after the loss. */
+export const MOVES = '<uplink:failover action="migrate" grace="4s" destination="other"/>';
+/** On a busy machine libvirt takes a minute for what is done in two seconds. */
+export const LONG_MS = 240_000;
 const LOADER = 9;
 /** What the guest wants: more than the second uplink has. */
 const DEMAND = 14e6;
@@ -86,8 +90,27 @@ export interface TwoHosts {
   readonly neighbours: Readonly<Record<Side, { readonly namespace: string }>>;
 }
 
-/** Builds both. For `before`: it takes a while; resetLibvirt({stop: true}) and resetToBare end it. */
-export async function buildTwoHosts(): Promise<TwoHosts> {
+/**
+ * Two hosts for all tests of a block: built before the first, gone after the last.
+ * @param use called with them before the first test
+ */
+export function useTwoHosts(use: (two: TwoHosts) => void): void {
+  let built: TwoHosts | undefined;
+  before(async function () {
+    this.timeout(2 * LONG_MS);
+    built = await buildTwoHosts();
+    use(built);
+  });
+  after(async function () {
+    this.timeout(LONG_MS);
+    await setCable("a", 0, true);
+    for (const host of built === undefined ? [] : [built.a, built.b]) await host.daemon.stop();
+    await resetLibvirt({ stop: true });
+    await resetToBare();
+  });
+}
+
+async function buildTwoHosts(): Promise<TwoHosts> {
   await resetLibvirt({ stop: true });
   await resetToBare();
   await buildHost();
@@ -106,7 +129,12 @@ export async function buildTwoHosts(): Promise<TwoHosts> {
 }
 
 /** Starts the guest afresh on one host, and waits until it answers. */
-export async function startGuest(two: TwoHosts, side: Side, annotation: string): Promise<void> {
+export async function startGuest(
+  two: TwoHosts,
+  side: Side,
+  annotation: string,
+  priority = "low",
+): Promise<void> {
   for (const host of [two.a, two.b]) {
     for (const word of ["destroy", "undefine"]) {
       try {
@@ -116,7 +144,7 @@ export async function startGuest(two: TwoHosts, side: Side, annotation: string):
       }
     }
   }
-  const metadata = `<uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:priority>low</uplink:priority>\
+  const metadata = `<uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:priority>${priority}</uplink:priority>\
 <uplink:placement prefer="left"/>${annotation}</uplink:network>`;
   const file = `/run/lab/${GUEST}.xml`;
   writeFileSync(file, domainXml({ name: GUEST, macs: [GUEST_MAC], metadata, ipv4: GUEST_ADDRESS }));

@@ -1,40 +1,26 @@
 // Live migration between two real libvirt hosts, see ../../peer.ts. Deeper ones are in migrate.long.test.ts.
 import assert from "node:assert/strict";
-import { resetToBare } from "../../bare.ts";
-import { resetLibvirt } from "../../libvirt.ts";
 import { outside } from "../../switch.ts";
 import {
-  buildTwoHosts,
   degrade,
   GUEST,
   hasClass,
   hasFilter,
+  LONG_MS,
+  MOVES,
   Pinger,
   setCable,
   startGuest,
   type TwoHosts,
   toldBy,
+  useTwoHosts,
 } from "../../twohosts.ts";
 import { until } from "../../wait.ts";
 
-const MOVES = '<uplink:failover action="migrate" grace="4s" destination="other"/>';
-/** On a busy machine libvirt takes a minute for what is done in two seconds. */
-const LONG_MS = 240_000;
-
 describe("live migration", () => {
-  let built: TwoHosts | undefined;
   let two: TwoHosts;
-
-  before(async function () {
-    this.timeout(2 * LONG_MS);
-    two = built = await buildTwoHosts();
-  });
-  after(async function () {
-    this.timeout(LONG_MS);
-    await setCable("a", 0, true);
-    for (const host of built === undefined ? [] : [built.a, built.b]) await host.daemon.stop();
-    await resetLibvirt({ stop: true });
-    await resetToBare();
+  useTwoHosts((built) => {
+    two = built;
   });
 
   it("claims 13, 14 and 50: moves a domain that its degraded team can't serve, and its neighbours on both hosts talk to it throughout", async () => {
