@@ -63,6 +63,7 @@ function teamOf(domains: number, uplinks: number, load: number): TeamState {
       bondUpdelayMs: null,
       loadWindowMs: 10_000,
       rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
+      sources: { forged: "off", unregistered: "off" },
       steering: null,
       probes: null,
     },

@@ -1,13 +1,19 @@
 /** Makes steps into netlink requests and sends them. Reads nothing: what came of it, the next dump shows. */
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { InvariantError, type NetlinkError } from "../model/errors.ts";
-import { type KernelObject, kernelKey, type Leaf } from "../model/kernel.ts";
+import { type KernelObject, kernelKey, type Leaf, type VnicFilter } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import { EINVAL, ENODEV, ENOENT, EPERM } from "../native/errno.ts";
 import { deleteActionMessage, setActionMessage } from "../netlink/action.ts";
 import { deleteClassMessage, setClassMessage } from "../netlink/class.ts";
 import { deleteFilterMessage, setFilterMessage } from "../netlink/filter.ts";
-import { classifierOf, type FilterObject, filtersOf, placeOf } from "../netlink/filter-object.ts";
+import {
+  classifierOf,
+  type FilterObject,
+  filtersOf,
+  placeOf,
+  senderPlace,
+} from "../netlink/filter-object.ts";
 import {
   setActivePortMessage,
   setPortQueueMessage,
@@ -241,6 +247,7 @@ function setting(
     case "vnic":
     case "reports":
     case "passed-on":
+    case "forged":
     case "host-source":
     case "host-match":
     case "reflection":
@@ -274,7 +281,13 @@ function filterSetting(
     case "reflection":
     case "redirect": {
       const moved = before !== null && "handle" in before && before.handle !== object.handle;
-      return [...(moved ? removal(before, ifindex) : []), ...messages];
+      return [
+        ...(moved ? removal(before, ifindex) : []),
+        ...messages,
+        ...(before?.kind === "vnic" && object.kind === "vnic" && !moved
+          ? senderRemoval(before, ifindex, object)
+          : []),
+      ];
     }
     case "control":
     case "host-match":
@@ -282,8 +295,27 @@ function filterSetting(
       return messages;
     // An interface may have gone since links were read: then nothing comes in by it.
     case "passed-on":
+    case "forged":
       return messages.map(({ message }) => ({ message, accepts: [ENODEV] }));
   }
+}
+
+/**
+ * Takes away the filters that told by which interface a vNIC's frames come, once nothing leads there any more; what is
+ * found broken may stand in either place.
+ */
+function senderRemoval(
+  before: VnicFilter,
+  ifindex: number,
+  after: VnicFilter | null,
+): readonly Part[] {
+  if (before.from === undefined) return [];
+  const kept = after?.from === undefined ? null : senderPlace(after, ifindex).priority;
+  const places = before.from === "" ? ["", null] : [before.from];
+  return places
+    .map((from) => senderPlace({ ...before, from }, ifindex))
+    .filter(({ priority }) => priority !== kept)
+    .map((place) => ({ message: deleteFilterMessage(place, "flower"), accepts: ABSENT }));
 }
 
 function removal(object: KernelObject, ifindex: number): readonly Part[] {
@@ -311,10 +343,15 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "uplink-action":
     case "port-action":
       return [deleteActionMessage(object)];
-    case "catch-all":
     case "vnic":
+      return [
+        deleteFilterMessage(placeOf(object, ifindex), classifierOf(object)),
+        ...senderRemoval(object, ifindex, null).map(({ message }) => message),
+      ];
+    case "catch-all":
     case "reports":
     case "passed-on":
+    case "forged":
     case "host-source":
     case "host-match":
     case "reflection":

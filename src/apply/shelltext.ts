@@ -2,20 +2,21 @@
  * Steps as commands of tc(8) and ip(8), for what has to work without uplinkd and its runtime: the undo left for
  * the hook and for `uplinkctl release` without a daemon, and for people who want to see what would be done.
  */
+import { HOST_CHAIN, REPORTS_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
 import {
   CONTROL_PROTOCOLS,
-  HOST_CHAIN,
   type HostMatchFilter,
   type HtbClass,
   type KernelObject,
   kernelKey,
   type LeafQueue,
-  REPORTS_CHAIN,
+  type UnknownFilter,
   type VnicFilter,
 } from "../model/kernel.ts";
 import type { Step } from "../model/step.ts";
 import { bytesPerSecondFromBits } from "../model/units.ts";
-import { classifierOf, type FilterObject, placeOf } from "../netlink/filter-object.ts";
+import type { FilterPlace } from "../netlink/filter.ts";
+import { classifierOf, type FilterObject, placeOf, senderPlace } from "../netlink/filter-object.ts";
 
 /** Looks up a device's name; undefined where there is none of that index now. */
 export type NameOf = (ifindex: number) => string | undefined;
@@ -135,8 +136,17 @@ function setting(
     case "catch-all":
     case "queue-reset":
       return [...deletion(object), ...filterCommands(object, nameOf)];
-    case "vnic":
+    case "vnic": {
+      const moved = before?.kind === "vnic" && before.handle !== object.handle;
+      const stays = before?.kind === "vnic" && !moved && before.from !== object.from;
+      return [
+        ...(moved ? deletion(before) : []),
+        ...filterCommands(object, nameOf),
+        ...(stays ? senderDeletion(before, object) : []),
+      ];
+    }
     case "passed-on":
+    case "forged":
     case "host-source":
     case "reflection":
     case "redirect": {
@@ -175,10 +185,12 @@ function deletion(object: KernelObject): readonly string[] {
       return [
         `for i in 1 2 3 4 5; do tc actions del action ${object.kind === "uplink-action" ? "skbedit" : "mirred"} index ${object.index} && break; sleep 0.2; done`,
       ];
-    case "catch-all":
     case "vnic":
+      return [filterDeletion(object), ...senderDeletion(object, null)];
+    case "catch-all":
     case "reports":
     case "passed-on":
+    case "forged":
     case "host-source":
     case "host-match":
     case "reflection":
@@ -186,12 +198,23 @@ function deletion(object: KernelObject): readonly string[] {
     case "probe-guard":
     case "control":
     case "queue-reset":
-    case "unknown-filter": {
-      const place = placeOf(object, 0);
-      const handle = place.handle === 0 ? "" : ` handle ${place.handle}`;
-      return [`tc filter del ${placeText(object)}${handle} ${classifierOf(object)}`];
-    }
+    case "unknown-filter":
+      return [filterDeletion(object)];
   }
+}
+
+function filterDeletion(object: FilterObject | UnknownFilter): string {
+  const place = placeOf(object, 0);
+  const handle = place.handle === 0 ? "" : ` handle ${place.handle}`;
+  return `tc filter del ${placeText(object)}${handle} ${classifierOf(object)}`;
+}
+
+/** Takes away the filter that told by which interface a vNIC's frames come, unless another vNIC's filter has its place. */
+function senderDeletion(before: VnicFilter, after: VnicFilter | null): readonly string[] {
+  if (before.from === undefined) return [];
+  const place = senderPlace(before, 0);
+  if (after?.from !== undefined && senderPlace(after, 0).priority === place.priority) return [];
+  return [`tc filter del ${placedAt(before.device, place)} handle ${place.handle} flower`];
 }
 
 function filterCommands(
@@ -210,8 +233,16 @@ function filterCommands(
           `matchall skip_hw action skbedit queue_mapping ${object.queueId} priority ${handleText(object.minor)} continue`,
         ),
       ];
-    case "vnic":
-      return [replace(`flower skip_hw src_mac ${object.mac} ${pinText(object)}`)];
+    case "vnic": {
+      const { mac, from, device, handle } = object;
+      if (from === undefined) return [replace(`flower skip_hw src_mac ${mac} ${pinText(object)}`)];
+      const indev = from === null ? "" : `indev ${quote(from)} `;
+      const place = placedAt(device, senderPlace(object, 0));
+      return [
+        `tc filter replace ${place} handle ${handle} flower skip_hw ${indev}src_mac ${mac} ${pinText(object)}`,
+        replace(`flower skip_hw src_mac ${mac} action goto chain ${SOURCES_CHAIN}`),
+      ];
+    }
     case "reports": {
       const mirrors = object.copyTo.map((to) => {
         const name = nameOf(to);
@@ -224,7 +255,10 @@ function filterCommands(
       ];
     }
     case "passed-on":
-      return [replace(`flower skip_hw indev ${quote(object.from ?? "")} action ok`)];
+    case "forged": {
+      const verdict = object.drops ? "drop" : "ok";
+      return [replace(`flower skip_hw indev ${quote(object.from ?? "")} action ${verdict}`)];
+    }
     case "host-source":
       return [replace(`flower skip_hw src_mac ${object.mac} action goto chain ${HOST_CHAIN}`)];
     case "reflection":
@@ -268,10 +302,12 @@ function pinText({ steering, minor, actionIndex }: VnicFilter): string {
 function placeText(
   object: Extract<KernelObject, { device: string }> & Parameters<typeof placeOf>[0],
 ) {
-  const place = placeOf(object, 0);
-  const device = quote(object.device);
+  return placedAt(object.device, placeOf(object, 0));
+}
+
+function placedAt(device: string, place: FilterPlace): string {
   const chain = place.chain === 0 ? "" : ` chain ${place.chain}`;
-  return `dev ${device} ${place.hook}${chain} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
+  return `dev ${quote(device)} ${place.hook}${chain} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
 }
 
 /** tc knows few protocols by name. */

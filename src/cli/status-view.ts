@@ -89,6 +89,18 @@ function balanceLines(balance: TeamStatus["balance"], layout: Layout): string[] 
   ].flatMap((line) => wrap(line, layout, "  ", "    "));
 }
 
+function sourceLines(sources: TeamStatus["sources"], layout: Layout): string[] {
+  if (sources === null) return [];
+  const { forged, unregistered, interfaces } = sources;
+  return [
+    `source addresses: forged ${forged}, unregistered ${unregistered}`,
+    ...interfaces.map(({ device, domain, forgedFrames, unregisteredFrames }) => {
+      const who = domain === null ? device : `${device} (${domain})`;
+      return `${printable(who)} sent ${forgedFrames} frames with another vNIC's address, ${unregisteredFrames} with no vNIC's`;
+    }),
+  ].flatMap((line) => wrap(line, layout, "  ", "    "));
+}
+
 function teamLines(team: TeamStatus, layout: Layout): string[] {
   const condition = layout.paint(CONDITION_COLOURS[team.condition], team.condition);
   const bond = team.name === team.bond ? "" : ` on ${team.bond}`;
@@ -143,6 +155,7 @@ function teamLines(team: TeamStatus, layout: Layout): string[] {
     ...(rows.length === 0 ? [] : renderTable(uplinkColumns, rows, layout, 2)),
     ...hostLines(team, layout),
     ...balanceLines(team.balance, layout),
+    ...sourceLines(team.sources, layout),
   ];
 }
 

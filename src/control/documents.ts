@@ -3,6 +3,7 @@
  * the daemon's answers and uplinkctl's --json by. Each is bound to its type, so that neither gets a key alone.
  */
 import { z } from "zod";
+import { SOURCE_MODES } from "../model/config.ts";
 import type { Problem } from "../model/domain.ts";
 import type { UplinkEvent } from "../model/event.ts";
 import { HOST_CLASSES } from "../model/host-traffic.ts";
@@ -19,6 +20,7 @@ import {
   GUARANTEES,
   type HostClassStatus,
   type ProbeStatus,
+  type SourcesStatus,
   type Status,
   type TeamStatus,
   type UplinkStatus,
@@ -124,6 +126,21 @@ const hostClass: z.ZodType<HostClassStatus> = z.object({
   drops: z.number(),
 });
 
+const sourceMode = z.enum(SOURCE_MODES);
+
+const sources: z.ZodType<SourcesStatus> = z.object({
+  forged: sourceMode.describe("Frames with another vNIC's source address."),
+  unregistered: sourceMode.describe("Frames with a source address that is no vNIC's."),
+  interfaces: z.array(
+    z.object({
+      device: z.string(),
+      domain: z.string().nullable().describe("Whose tap it is; null: no domain's."),
+      forgedFrames: z.number(),
+      unregisteredFrames: z.number(),
+    }),
+  ),
+});
+
 const team: z.ZodType<TeamStatus> = z.object({
   name: z.string(),
   bond: z.string(),
@@ -145,6 +162,7 @@ const team: z.ZodType<TeamStatus> = z.object({
   host: z.array(hostClass),
   loadWindowMs: z.number().describe("What loads are averaged over."),
   balance: balance.nullable().describe("null: `rebalance` is off."),
+  sources: sources.nullable().describe("null: nothing is done about source addresses."),
   reasons,
   conflicts: z.array(
     z.object({

@@ -179,6 +179,7 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
     case "vnic":
     case "reports":
     case "passed-on":
+    case "forged":
     case "host-source":
     case "host-match":
     case "control":

@@ -28,6 +28,7 @@ import { type HostLine, hostLines, hostReservation } from "../plan/host.ts";
 import type { LossPlan } from "../plan/loss.ts";
 import type { JournalContents } from "./journal.ts";
 import type { Run } from "./loop.ts";
+import { describeSources, sourceReasons } from "./sources.ts";
 
 /** Everything there is to show. */
 export function describeStatus(
@@ -85,6 +86,10 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
         reasons: [
           ...(planned?.reasons ?? [vnic.unshapedReason ?? "not planned"]),
           ...balanceReasons(vnic, run),
+          ...sourceReasons(
+            vnic,
+            run.world.teams.find(({ config }) => config.name === vnic.team),
+          ),
         ],
         classes: planned?.classes ?? [],
       };
@@ -174,6 +179,7 @@ function describeTeam(
     conflicts: team.conflicts,
     loadWindowMs: team.config.loadWindowMs,
     balance: plan?.balance ?? null,
+    sources: describeSources(team, run.world, run.sourceCounts),
   };
 }
 

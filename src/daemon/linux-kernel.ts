@@ -63,6 +63,7 @@ export class LinuxKernel implements KernelPort {
       objects: dumped.objects,
       conflicts: dumped.foreign.map(withMaker),
       counters: dumped.counters,
+      sourceCounts: dumped.sourceCounts,
       sharedHooks: [...new Set(dumped.foreignFilters.map((filter) => filter.device))],
     };
   }

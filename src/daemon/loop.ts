@@ -10,6 +10,7 @@ import { type KernelMap, kernelKey } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
 import { describeScope, type Scope, WHOLE_HOST } from "../model/scope.ts";
+import type { SourceCount } from "../model/source-count.ts";
 import type { Contest, Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
 import type { World } from "../model/world.ts";
@@ -31,6 +32,7 @@ import { latchDemand, sameDemand } from "./latch.ts";
 import { Outages } from "./outages.ts";
 import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
+import { describeSources, SourceWatch } from "./sources.ts";
 import { narratePlan } from "./story.ts";
 import { devicesOf, findStrays, findTeams, placesOf } from "./teams.ts";
 import { knownBefore } from "./unsaved.ts";
@@ -44,6 +46,8 @@ export interface Run {
   readonly losses: readonly LossPlan[];
   /** Of each vNIC, this run's included. */
   readonly moves: MoveMemory;
+  /** What the kernel counted of frames with addresses that aren't their senders'. */
+  readonly sourceCounts: readonly SourceCount[];
   /** What differed from the plan before this run's steps. */
   readonly steps: readonly Step[];
 }
@@ -88,6 +92,7 @@ export class ControlLoop {
   #settled: KernelMap | null = null;
   readonly #inheritance = new Inheritance();
   readonly #contests: Contests;
+  readonly #sources = new SourceWatch();
   /** The run, or the release, that is under way: never two at once. */
   #current: Promise<unknown> | null = null;
   #next: Promise<Run> | null = null;
@@ -211,7 +216,10 @@ export class ControlLoop {
       this.#moves = observeMoves(this.#moves, world, this.#last?.plan ?? null, planned.plan);
       this.#balance = observeBalance(this.#balance, planned.plan, this.#moves, nowMs);
     }
-    const run: Run = { world, ...planned, moves: this.#moves, steps };
+    const { sourceCounts } = snapshot;
+    const run: Run = { world, ...planned, moves: this.#moves, sourceCounts, steps };
+    const sources = world.teams.flatMap((team) => describeSources(team, world, sourceCounts) ?? []);
+    this.#sources.note(sources, nowMs, log);
     this.#last = run;
     this.#lastResyncMs = nowMs;
     if (this.mode === "enforcing") await this.#enforce(run, looked, nowMs);

@@ -4,6 +4,7 @@ import type { ClassCounters, Conflict, KernelMap } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { PathState } from "../model/probe.ts";
+import type { SourceCount } from "../model/source-count.ts";
 import type { Step } from "../model/step.ts";
 
 /** A bond and its ports, by name. */
@@ -16,6 +17,7 @@ export interface KernelSnapshot {
   readonly objects: KernelMap;
   readonly conflicts: readonly Conflict[];
   readonly counters: readonly ClassCounters[];
+  readonly sourceCounts: readonly SourceCount[];
   /** Devices whose clsact holds others' filters, too. */
   readonly sharedHooks: readonly string[];
 }

@@ -37,6 +37,18 @@ export function describeTampering(changes: readonly Tampering[]): string | null 
   return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}`;
 }
 
+function isLeftBehind(object: KernelObject): boolean {
+  switch (object.kind) {
+    case "passed-on":
+    case "forged":
+      return object.from === null;
+    case "vnic":
+      return object.from === "";
+    default:
+      return false;
+  }
+}
+
 function whatHappened(
   before: KernelObject | undefined,
   step: Step,
@@ -51,7 +63,7 @@ function whatHappened(
       return before === undefined || isDeepStrictEqual(before, step.before) ? null : "changed";
     case "delete":
       // An interface that is gone leaves its filter behind, and the kernel forgets its name.
-      if (step.object.kind === "passed-on" && step.object.from === null) return null;
+      if (isLeftBehind(step.object)) return null;
       if (before === undefined) return "added";
       return isDeepStrictEqual(before, step.object) ? null : "changed";
   }

@@ -6,15 +6,11 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeUndo } from "../hook/undo.ts";
 import { UplinkError } from "../model/errors.ts";
-import {
-  actionIndex,
-  chainOf,
-  FILTER_PRIORITY,
-  HOST_CHAIN,
-  MAX_QUEUE_ID,
-} from "../model/kernel.ts";
+import { chainOf, FILTER_PRIORITY, HOST_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
+import { actionIndex, MAX_QUEUE_ID } from "../model/kernel.ts";
 import type { Plan } from "../model/plan.ts";
 import type { World } from "../model/world.ts";
+import { judgesSources } from "../plan/sources.ts";
 import type { EventLog } from "./events.ts";
 import type { JournalContents } from "./journal.ts";
 
@@ -35,10 +31,19 @@ export function writeUndos(runDir: string, world: World, plan: Plan, log: EventL
         const classes = ports.map((port) => `class del dev ${port} classid ${minor}`);
         if (filter?.kind !== "vnic") return classes;
         const handle = `0x${filter.handle.toString(16)}`;
-        const flower = (device: string, hook: string, priority: number) =>
-          `filter del dev ${device} ${hook} protocol all pref ${priority} handle ${handle} flower`;
+        const flower = (device: string, hook: string, priority: number) => {
+          const chain = chainOf(priority);
+          const at = chain === 0 ? hook : `${hook} chain ${chain}`;
+          return `filter del dev ${device} ${at} protocol all pref ${priority} handle ${handle} flower`;
+        };
+        const { ownTap, macvtap } = FILTER_PRIORITY;
+        const sender =
+          filter.from === undefined
+            ? []
+            : [flower(filter.device, "egress", filter.from === null ? macvtap : ownTap)];
         return [
           flower(filter.device, "egress", FILTER_PRIORITY.vnic),
+          ...sender,
           ...ports.map((port) => flower(port, "ingress", FILTER_PRIORITY.redirect)),
           ...ports.map((port) => flower(port, "ingress", FILTER_PRIORITY.reflection)),
           ...classes,
@@ -104,7 +109,14 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     const at = chain === 0 ? hook : `${hook} chain ${chain}`;
     lines.push(`quiet tc filter del dev ${device} ${at} pref ${priority}`);
   };
-  for (const bond of bonds) drop(bond.name, "egress", FILTER_PRIORITY.vnic);
+  const judging = world.teams.filter((team) => judgesSources(team.config));
+  for (const bond of bonds) {
+    const judges = judging.some((team) => team.bond?.name === bond.name);
+    // Nobody's frames may be dropped for their address while addresses are forgotten.
+    if (judges) drop(bond.name, "egress", FILTER_PRIORITY.passedOn);
+    drop(bond.name, "egress", FILTER_PRIORITY.vnic);
+    if (judges) lines.push(`quiet tc filter del dev ${bond.name} egress chain ${SOURCES_CHAIN}`);
+  }
   for (const object of saved.before) {
     if (object.kind === "port-queue") {
       lines.push(

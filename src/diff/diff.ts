@@ -119,6 +119,7 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "catch-all":
       case "reports":
       case "passed-on":
+      case "forged":
       case "host-source":
       case "host-match":
       case "control":
@@ -161,7 +162,9 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "bond-option": 17,
   "port-queue": 18,
   vnic: 19,
-  "unknown-filter": 20,
+  // Whose address it is stands before anybody is told that it isn't his.
+  forged: 20,
+  "unknown-filter": 21,
 };
 
 /**
@@ -170,7 +173,9 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
  */
 function rank(step: Step): number {
   const { object } = step;
-  const base = RANK[object.kind] * 4;
+  // A frame is dropped for its address only once those are let in that have one.
+  const isLate = object.kind === "passed-on" && object.drops === true;
+  const base = RANK[isLate ? "forged" : object.kind] * 4;
   // Whose data was discarded and no longer is gets a queue before any frame is led there.
   if (object.kind === "leaf" && step.op === "change" && object.queue.type !== "blackhole") return 0;
   if (object.kind !== "class" || object.minor === ROOT_MINOR) return base;

@@ -23,6 +23,21 @@ export interface RebalanceRules {
   readonly coolDownMs: number;
 }
 
+/** What is done about a frame whose source address isn't its sender's: nothing, counted and told, discarded. */
+export const SOURCE_MODES = ["off", "log", "drop"] as const;
+export type SourceMode = (typeof SOURCE_MODES)[number];
+
+/** Whether source addresses are held to who sends them; what isn't dropped goes by the default class. */
+export interface SourceRules {
+  /** A vNIC's address from another interface than its tap. */
+  readonly forged: SourceMode;
+  /** From a guest's tap, or a bridge port that is no tap: an address that is no vNIC's. */
+  readonly unregistered: SourceMode;
+}
+
+/** Source addresses are believed as they come. */
+export const UNJUDGED: SourceRules = { forged: "off", unregistered: "off" };
+
 export interface TeamConfig {
   /** Its name in status; by default the bond's. */
   readonly name: string;
@@ -48,6 +63,7 @@ export interface TeamConfig {
   /** Window of the load averages: time constant of an exponentially weighted average. */
   readonly loadWindowMs: number;
   readonly rebalance: RebalanceRules;
+  readonly sources: SourceRules;
   /** null: a link that is up counts as a path that works. */
   readonly probes: ProbeRules | null;
 }

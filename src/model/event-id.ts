@@ -89,6 +89,14 @@ export const EVENTS = {
     means: "A team with `rebalance: suggest` would be more even with this move.",
     todo: "`rebalance: on` makes such moves.",
   },
+  "source-forged": {
+    means: "An interface sent frames with the source address of a vNIC that isn't its own.",
+    todo: "Look at the guest behind it; `sources: drop` in the team discards such frames.",
+  },
+  "source-unregistered": {
+    means: "An interface sent frames with a source address that is no vNIC's.",
+    todo: "Look at the guest behind it: it may have several addresses by right.",
+  },
   "action-failed": {
     means: "libvirt refused or failed to pause, resume or move a domain; it is tried again.",
     todo: "`virsh domstate DOMAIN` and libvirtd's log say more.",

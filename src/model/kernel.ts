@@ -27,55 +27,6 @@ export const HOST_CLASS_MINORS: Readonly<Record<HostClassName, number>> = {
   storage: 0xfff4,
 };
 
-/** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
-export const FILTER_PRIORITY = {
-  /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
-  catchAll: 7570,
-  /** bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. */
-  vnic: 7571,
-  /** bond egress, chain REPORTS_CHAIN, u32: a vNIC's IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
-  reports: 7572,
-  /** bond egress, flower indev: what came in by another interface isn't the host's own; it stays in the default class. */
-  passedOn: 7573,
-  /** bond egress, flower src_mac: the host's own frames, on to its classes. */
-  hostSource: 7574,
-  /** bond egress, chain HOST_CHAIN, flower: what makes a frame of the host one of a class; one priority a match. */
-  hostMatch: 7600,
-  /** port ingress, flower src_mac: a local vNIC's frame that the switch sent back. */
-  reflection: 7575,
-  /** port ingress, flower dst_mac: redirect to the bond, past its drop on inactive ports. */
-  redirect: 7576,
-  /** port egress: control protocols, one priority a protocol (see CONTROL_PROTOCOLS). */
-  control: 7577,
-  /** port egress, matchall: queue_mapping 0, only on ports with several tx queues. */
-  queueReset: 7580,
-  /** port ingress, flower dst_mac, the host's block: an answer to a probe, read before it gets here. */
-  probeTo: 7581,
-  /** port ingress, flower src_mac, the host's block: another uplink's probe, likewise. */
-  probeFrom: 7582,
-} as const;
-
-/**
- * The chain that only vNICs' frames are sent on to, with the reports filters in it. A copied report of the host, or of
- * a sender that we don't know, would teach the switch its address on a port where the bond drops what comes.
- */
-export const REPORTS_CHAIN = 7572;
-
-/**
- * The chain that only the host's own frames are sent on to. What nothing there matches has the class and the queue that
- * the catch-all gave it.
- */
-export const HOST_CHAIN = 7574;
-/** Matches of one team: a frame of the host's is compared with one after the other. */
-export const MAX_HOST_MATCHES = 64;
-
-/** The chain of the bond's egress in which a priority of ours stands. */
-export function chainOf(priority: number): number {
-  if (priority === FILTER_PRIORITY.reports) return REPORTS_CHAIN;
-  const position = priority - FILTER_PRIORITY.hostMatch;
-  return position >= 0 && position < MAX_HOST_MATCHES ? HOST_CHAIN : 0;
-}
-
 /** Link-local protocols (to 01:80:c2:00:00:0x) for the control class; priority FILTER_PRIORITY.control + index. */
 export const CONTROL_PROTOCOLS = [
   { name: "lacp", etherType: 0x8809 },
@@ -220,6 +171,11 @@ export interface VnicFilter {
   readonly steering: Steering;
   /** The shared action that names the port (see actionIndex): a queue mapping, or a redirect; 0 with `hash`. */
   readonly actionIndex: number;
+  /**
+   * Who is believed to send with this address: what came in by this tap ("" for one that is gone); null: what came in by no
+   * interface that we know, as a macvtap's frames do. Absent: anybody, addresses aren't enforced.
+   */
+  readonly from?: string | null;
 }
 
 export interface ReportsFilter {
@@ -237,6 +193,20 @@ export interface PassedOnFilter {
   readonly from: string | null;
   /** Its ifindex. */
   readonly handle: number;
+  /** Discarded, as it has no vNIC's address; absent: it goes on in the default class. */
+  readonly drops?: true;
+}
+
+/** A vNIC's address by an interface that isn't the vNIC's. */
+export interface ForgedFilter {
+  readonly kind: "forged";
+  readonly device: string;
+  /** The interface's name; null once it is gone. */
+  readonly from: string | null;
+  /** Its ifindex. */
+  readonly handle: number;
+  /** Absent: it goes on in the default class. */
+  readonly drops?: true;
 }
 
 /** An address of the host itself. */
@@ -336,6 +306,7 @@ export type KernelObject =
   | VnicFilter
   | ReportsFilter
   | PassedOnFilter
+  | ForgedFilter
   | HostSourceFilter
   | HostMatchFilter
   | ReflectionFilter
@@ -373,6 +344,7 @@ export function kernelKey(object: KernelObject): string {
     case "redirect":
       return `${object.kind} ${object.device} ${object.mac}`;
     case "passed-on":
+    case "forged":
       return `${object.kind} ${object.device} ${object.from ?? `#${object.handle}`}`;
     case "host-match":
       return `${object.kind} ${object.device} ${object.position}`;

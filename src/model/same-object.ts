@@ -22,6 +22,7 @@ export function sameObject(a: KernelObject, b: KernelObject): boolean {
         a.minor === b.minor &&
         a.handle === b.handle &&
         a.mac === b.mac &&
+        a.from === b.from &&
         a.device === b.device
       );
     case "reflection":
@@ -65,5 +66,7 @@ function sameFields(a: object, b: object): boolean {
   const left = a as Readonly<Record<string, unknown>>;
   const right = b as Readonly<Record<string, unknown>>;
   for (const field in left) if (right[field] !== left[field]) return false;
+  // Optional ones, that only the other has.
+  for (const field in right) if (!(field in left)) return false;
   return true;
 }

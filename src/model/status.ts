@@ -3,6 +3,7 @@
  * scripts: they are added, never renamed nor given another meaning. Rates are bits per second, times are Unix
  * milliseconds, and both are in the names.
  */
+import type { SourceMode } from "./config.ts";
 import type { DomainPhase, Problem } from "./domain.ts";
 import type { HostClassName } from "./host-traffic.ts";
 import type { Conflict } from "./kernel.ts";
@@ -92,6 +93,26 @@ export interface HostClassStatus {
   readonly drops: number;
 }
 
+/** Frames of one interface whose source address wasn't its own. */
+export interface SourceStatus {
+  /** The interface that they came in by. */
+  readonly device: string;
+  /** Whose tap it is; null: no domain's. */
+  readonly domain: string | null;
+  /** With another vNIC's address; counted since the interface has been judged. */
+  readonly forgedFrames: number;
+  /** With an address that is no vNIC's. */
+  readonly unregisteredFrames: number;
+}
+
+/** What is done about source addresses, and what came of it. */
+export interface SourcesStatus {
+  readonly forged: SourceMode;
+  readonly unregistered: SourceMode;
+  /** Those with frames to tell of. */
+  readonly interfaces: readonly SourceStatus[];
+}
+
 export interface TeamStatus {
   readonly name: string;
   readonly bond: string;
@@ -108,6 +129,8 @@ export interface TeamStatus {
   readonly loadWindowMs: number;
   /** How evenly the uplinks are used, and what is done about it; null: `rebalance` is off. */
   readonly balance: Balance | null;
+  /** null: nothing is done about source addresses. */
+  readonly sources: SourcesStatus | null;
 }
 
 /** What a reservation is worth once an uplink is lost. */

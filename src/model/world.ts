@@ -56,6 +56,14 @@ export interface UplinkState {
   readonly holdDownMs: number;
 }
 
+/** An interface whose frames are passed on to a bond. */
+export interface PassedOnFrom {
+  readonly name: string;
+  readonly ifindex: number;
+  /** A port of a bridge on the bond, a tap or something else; absent: its frames are routed there. */
+  readonly bridged?: "tap" | "other";
+}
+
 export interface TeamState {
   readonly config: TeamConfig;
   readonly bond: {
@@ -80,8 +88,8 @@ export interface TeamState {
   readonly hostClassDemandsBitsPerSecond: readonly (number | null)[];
   /** Addresses with which the host's own frames leave by the bond; asked for where it has classes of its own. */
   readonly hostMacs: readonly Mac[];
-  /** Interfaces from which frames are passed on to the bond, bridged or routed; asked for like hostMacs. */
-  readonly passedOnFrom: readonly { readonly name: string; readonly ifindex: number }[];
+  /** Interfaces from which frames are passed on to the bond; asked for like hostMacs, and for judging source addresses. */
+  readonly passedOnFrom: readonly PassedOnFrom[];
   /** When one of its vNICs last changed uplink; null: not lately. */
   readonly lastMoveAtMs: number | null;
   /** Since when moves that would even out the load wait for their vNICs' queues to run empty; null: none waits. */

@@ -13,6 +13,7 @@ import {
   parseActionIndex,
   type UplinkAction,
 } from "../model/kernel.ts";
+import type { SourceCount } from "../model/source-count.ts";
 import { dumpActionsMessage, parseSharedActions } from "./action.ts";
 import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";
 import { dumpFiltersMessage, type Filter, parseFilter } from "./filter.ts";
@@ -21,6 +22,7 @@ import { objectsOf } from "./found-filter.ts";
 import { dumpLinksMessage, type Link, parseLink } from "./link.ts";
 import { dumpQdiscsMessage, parseQdisc, type Qdisc } from "./qdisc.ts";
 import type { RequestSocket } from "./socket.ts";
+import { parseSourceCount } from "./source-count.ts";
 import { formatHandle, minorOfHandle, TC_H_CLSACT, TC_H_ROOT } from "./traffic-control.ts";
 
 /** A bond and its ports by name. */
@@ -42,6 +44,8 @@ export interface DumpedKernel {
   readonly foreign: readonly Conflict[];
   readonly foreignFilters: readonly ForeignFilter[];
   readonly counters: readonly ClassCounters[];
+  /** Of filters that judge source addresses; those that merely pass on what isn't the host's are among them. */
+  readonly sourceCounts: readonly SourceCount[];
   /** Frames that each device's HTB passed unshaped since it was made; must not grow. */
   readonly directPackets: ReadonlyMap<string, number>;
 }
@@ -74,6 +78,7 @@ export function dumpKernel(
     foreign: [],
     foreignFilters: [],
     counters: [],
+    sourceCounts: [],
     directPackets: new Map(),
   };
   for (const team of teams) {
@@ -116,6 +121,7 @@ interface Found {
   readonly foreign: Conflict[];
   readonly foreignFilters: ForeignFilter[];
   readonly counters: ClassCounters[];
+  readonly sourceCounts: SourceCount[];
   readonly directPackets: Map<string, number>;
 }
 
@@ -208,7 +214,12 @@ function addClsact(
     const filters = socket.dump(
       `filters of ${device} ${hook}`,
       dumpFiltersMessage(link.ifindex, hook),
-      parseFilter,
+      (message) => {
+        const filter = parseFilter(message);
+        const count = filter === null ? null : parseSourceCount(message, device);
+        if (count !== null) found.sourceCounts.push(count);
+        return filter;
+      },
     );
     const [ours, others] = [filters.filter(isOurPlace), filters.filter((f) => !isOurPlace(f))];
     found.objects.push(...objectsOf(ours, device));

@@ -4,15 +4,19 @@
  * comes out as unknown.
  */
 import {
-  type CatchAllFilter,
-  CONTROL_PROTOCOLS,
-  type ControlFilter,
   chainOf,
   FILTER_PRIORITY,
   HOST_CHAIN,
+  MAX_HOST_MATCHES,
+  SOURCES_CHAIN,
+} from "../model/filter-priority.ts";
+import {
+  type CatchAllFilter,
+  CONTROL_PROTOCOLS,
+  type ControlFilter,
+  type ForgedFilter,
   type HostMatchFilter,
   type HostSourceFilter,
-  MAX_HOST_MATCHES,
   type PassedOnFilter,
   type ProbeGuard,
   type QueueResetFilter,
@@ -49,6 +53,7 @@ export type FilterObject =
   | VnicFilter
   | ReportsFilter
   | PassedOnFilter
+  | ForgedFilter
   | HostSourceFilter
   | HostMatchFilter
   | ReflectionFilter
@@ -107,14 +112,25 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
           actions: [skbedit(TC_ACT_CONTINUE, object.minor, object.queueId)],
         },
       ];
-    case "vnic":
+    case "vnic": {
+      const source = exactly(object.mac);
+      const byAddress = { kind: "flower", source, destination: null } as const;
+      const { from } = object;
+      if (from === undefined) return [{ ...place, match: byAddress, actions: vnicActions(object) }];
+      // What frames are led to stands before they are.
       return [
         {
-          ...place,
-          match: { kind: "flower", source: exactly(object.mac), destination: null },
+          ...senderPlace(object, ifindex),
+          match: from === null || from === "" ? byAddress : { kind: "sender", from, source },
           actions: vnicActions(object),
         },
+        {
+          ...place,
+          match: byAddress,
+          actions: [{ kind: "gact", control: gotoChain(SOURCES_CHAIN) }],
+        },
       ];
+    }
     case "reports":
       return REPORT_KEYS.map((keys, index) => ({
         ...place,
@@ -130,6 +146,7 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         ],
       }));
     case "passed-on":
+    case "forged":
       return [
         {
           ...place,
@@ -137,7 +154,7 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
             object.from === null
               ? { kind: "flower", source: null, destination: null }
               : { kind: "packet", packet: { ...ANY_PACKET, from: object.from } },
-          actions: [{ kind: "gact", control: TC_ACT_OK }],
+          actions: [{ kind: "gact", control: object.drops ? TC_ACT_DROP : TC_ACT_OK }],
         },
       ];
     case "host-source":
@@ -212,7 +229,13 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
   }
 }
 
-/** Where an object's filter stands; `reports` has two, its handle 0 means both. */
+/** Where the filter stands that tells by which interface a vNIC's frames come. */
+export function senderPlace({ from, handle }: VnicFilter, ifindex: number): FilterPlace {
+  const priority = from === null ? FILTER_PRIORITY.macvtap : FILTER_PRIORITY.ownTap;
+  return { ifindex, hook: "egress", chain: SOURCES_CHAIN, priority, protocol: ETH_P_ALL, handle };
+}
+
+/** Where an object's filter stands, a vNIC's first; `reports` has two, its handle 0 means both. */
 export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): FilterPlace {
   const at = (hook: Hook, priority: number, handle: number, protocol = ETH_P_ALL): FilterPlace => ({
     ifindex,
@@ -231,6 +254,8 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
       return at("egress", FILTER_PRIORITY.reports, 0);
     case "passed-on":
       return at("egress", FILTER_PRIORITY.passedOn, object.handle);
+    case "forged":
+      return at("egress", FILTER_PRIORITY.forged, object.handle);
     case "host-source":
       return at("egress", FILTER_PRIORITY.hostSource, object.handle);
     case "host-match":
@@ -268,6 +293,9 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
     FILTER_PRIORITY.vnic,
     FILTER_PRIORITY.reports,
     FILTER_PRIORITY.passedOn,
+    FILTER_PRIORITY.ownTap,
+    FILTER_PRIORITY.forged,
+    FILTER_PRIORITY.macvtap,
     FILTER_PRIORITY.hostSource,
     ...Array.from({ length: MAX_HOST_MATCHES }, (_, index) => FILTER_PRIORITY.hostMatch + index),
     ...CONTROL_PROTOCOLS.map((_, index) => FILTER_PRIORITY.control + index),

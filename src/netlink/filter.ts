@@ -1,5 +1,5 @@
 /** Filters in clsact as the kernel holds them, of the three classifiers that we use. */
-import { HOST_CHAIN, REPORTS_CHAIN } from "../model/kernel.ts";
+import { HOST_CHAIN, REPORTS_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
 import { type Mac, macFromBytes } from "../model/mac.ts";
 import { type Action, parseActions, writeActions } from "./action.ts";
 import { type Attributes, viewOf } from "./attribute.ts";
@@ -8,6 +8,7 @@ import {
   PACKET_TYPES,
   type PacketMatch,
   parsePacketMatch,
+  TCA_FLOWER_INDEV,
   writePacketMatch,
 } from "./packet-match.ts";
 import {
@@ -27,7 +28,7 @@ import {
 export const ETH_P_ALL = 0x0003;
 
 /** include/uapi/linux/pkt_cls.h */
-const TCA_FLOWER_ACT = 3;
+export const TCA_FLOWER_ACT = 3;
 const TCA_FLOWER_KEY_ETH_DST = 4;
 const TCA_FLOWER_KEY_ETH_DST_MASK = 5;
 const TCA_FLOWER_KEY_ETH_SRC = 6;
@@ -68,6 +69,8 @@ export type Match =
       readonly source: MaskedMac | null;
       readonly destination: MaskedMac | null;
     }
+  /** Flower's, too: a source address by an interface. */
+  | { readonly kind: "sender"; readonly from: string; readonly source: MaskedMac }
   /** Flower's, too: by what is behind the Ethernet addresses. */
   | { readonly kind: "packet"; readonly packet: PacketMatch }
   | { readonly kind: "u32"; readonly keys: readonly U32Key[] }
@@ -132,6 +135,13 @@ export function setFilterMessage(filter: Filter): Uint8Array {
           options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
           writeActions(options, TCA_FLOWER_ACT, filter.actions);
           break;
+        case "sender":
+          options.text(TCA_FLOWER_INDEV, match.from);
+          options.mac(TCA_FLOWER_KEY_ETH_SRC, match.source.mac);
+          options.mac(TCA_FLOWER_KEY_ETH_SRC_MASK, match.source.mask);
+          options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
+          writeActions(options, TCA_FLOWER_ACT, filter.actions);
+          break;
         case "packet":
           writePacketMatch(options, match.packet);
           options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
@@ -156,7 +166,7 @@ export function deleteFilterMessage(place: FilterPlace, kind: string): Uint8Arra
 
 /** The classifier's name in the kernel. */
 export function kindOf(match: Match): string {
-  if (match.kind === "packet") return "flower";
+  if (match.kind === "packet" || match.kind === "sender") return "flower";
   return match.kind === "other" ? match.classifier : match.kind;
 }
 
@@ -170,7 +180,7 @@ export function parseFilter(message: Message): Filter | null {
   const found = parseTrafficControl(message);
   const hook = hookOf(found.parent);
   const chain = found.attributes.u32(TCA_CHAIN) ?? 0;
-  if (hook === null || ![0, REPORTS_CHAIN, HOST_CHAIN].includes(chain)) return null;
+  if (hook === null || ![0, REPORTS_CHAIN, HOST_CHAIN, SOURCES_CHAIN].includes(chain)) return null;
   if (found.handle === 0 || !found.attributes.has(TCA_OPTIONS)) return null;
   // A u32 hash table has a handle without a node part.
   if (found.kind === "u32" && (found.handle & 0xfff) === 0) return null;
@@ -237,7 +247,7 @@ function parseMatch(
   }
 }
 
-/** By addresses, or by what is behind them; null for anything else, and for both at once. */
+/** By addresses, by a source address and an interface, or by what is behind addresses; null for anything else. */
 function parseFlower(options: Attributes): Match | null {
   const common = [TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT];
   const addresses = [
@@ -252,6 +262,15 @@ function parseFlower(options: Attributes): Match | null {
       source: maskedMac(options, TCA_FLOWER_KEY_ETH_SRC, TCA_FLOWER_KEY_ETH_SRC_MASK),
       destination: maskedMac(options, TCA_FLOWER_KEY_ETH_DST, TCA_FLOWER_KEY_ETH_DST_MASK),
     };
+  }
+  const sender = [TCA_FLOWER_INDEV, TCA_FLOWER_KEY_ETH_SRC, TCA_FLOWER_KEY_ETH_SRC_MASK];
+  if (
+    isSoftwareOnly(options, TCA_FLOWER_FLAGS, [...common, ...sender]) &&
+    options.has(TCA_FLOWER_KEY_ETH_SRC)
+  ) {
+    const from = options.text(TCA_FLOWER_INDEV);
+    const source = maskedMac(options, TCA_FLOWER_KEY_ETH_SRC, TCA_FLOWER_KEY_ETH_SRC_MASK);
+    return from === null || source === null ? null : { kind: "sender", from, source };
   }
   if (!isSoftwareOnly(options, TCA_FLOWER_FLAGS, [...common, ...PACKET_TYPES])) return null;
   const packet = parsePacketMatch(options);

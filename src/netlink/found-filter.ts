@@ -3,21 +3,19 @@
  * exactly as we write it comes out as unknown.
  */
 import { isDeepStrictEqual } from "node:util";
+import { chainOf, FILTER_PRIORITY, HOST_CHAIN } from "../model/filter-priority.ts";
 import {
   CONTROL_PROTOCOLS,
-  chainOf,
-  FILTER_PRIORITY,
-  HOST_CHAIN,
   kernelKey,
   type ReportsFilter,
   type UnknownFilter,
 } from "../model/kernel.ts";
-import type { Action } from "./action.ts";
+import { type Action, TC_ACT_DROP } from "./action.ts";
 import { type Filter, kindOf } from "./filter.ts";
 import { type FilterObject, filtersOf } from "./filter-object.ts";
+import { findVnics, isSender } from "./found-vnic.ts";
 import { skbedit } from "./skbedit.ts";
 import { minorOfHandle } from "./traffic-control.ts";
-import { vnicOf } from "./vnic-filter.ts";
 
 /** The objects that one device's filters are; only those at our priorities may be passed in. */
 export function objectsOf(
@@ -28,8 +26,20 @@ export function objectsOf(
   const reports = filters.filter((f) => f.priority === FILTER_PRIORITY.reports);
   if (reports.length > 0) objects.push(reportsOf(reports, device));
   const seen = new Set<string>();
+  const vnics = findVnics(filters, device);
+  for (const { object, filters: own, isBroken } of vnics.found) {
+    const expected = filtersOf(object, own[0]?.ifindex ?? 0);
+    const isOurs = isBroken || own.every((filter, place) => sameFilter(expected[place], filter));
+    if (seen.has(kernelKey(object)) || !isOurs) objects.push(...own.map((f) => unknown(f, device)));
+    else {
+      seen.add(kernelKey(object));
+      objects.push(object);
+    }
+  }
+  objects.push(...vnics.rest.map((filter) => unknown(filter, device)));
   for (const filter of filters) {
     if (filter.priority === FILTER_PRIORITY.reports) continue;
+    if (filter.priority === FILTER_PRIORITY.vnic || isSender(filter)) continue;
     const object = candidateOf(filter, device);
     // A second filter for one MAC is nothing that we write, and would hide behind the first one's key.
     const identity = object === null ? "" : kernelKey(object);
@@ -59,8 +69,6 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
         minor,
         queueId: first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0,
       };
-    case FILTER_PRIORITY.vnic:
-      return source === undefined ? null : vnicOf(filter, device, source);
     case FILTER_PRIORITY.reflection:
       return source === undefined ? null : { kind: "reflection", device, mac: source, handle };
     case FILTER_PRIORITY.redirect: {
@@ -79,9 +87,12 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
         : { kind: "probe-guard", device, side: "from", block: source };
     case FILTER_PRIORITY.queueReset:
       return { kind: "queue-reset", device };
-    case FILTER_PRIORITY.passedOn: {
+    case FILTER_PRIORITY.passedOn:
+    case FILTER_PRIORITY.forged: {
+      const kind = priority === FILTER_PRIORITY.forged ? "forged" : "passed-on";
       const from = match.kind === "packet" ? match.packet.from : null;
-      return { kind: "passed-on", device, from, handle };
+      const drops = first?.kind === "gact" && first.control === TC_ACT_DROP;
+      return { kind, device, from, handle, ...(drops ? { drops } : {}) };
     }
     case FILTER_PRIORITY.hostSource:
       return source === undefined ? null : { kind: "host-source", device, mac: source, handle };

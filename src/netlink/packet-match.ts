@@ -10,7 +10,7 @@ import type { Attributes } from "./attribute.ts";
 import type { MessageBuilder } from "./message.ts";
 
 /** include/uapi/linux/pkt_cls.h */
-const TCA_FLOWER_INDEV = 2;
+export const TCA_FLOWER_INDEV = 2;
 const TCA_FLOWER_KEY_ETH_TYPE = 8;
 const TCA_FLOWER_KEY_IP_PROTO = 9;
 const TCA_FLOWER_KEY_VLAN_ID = 23;

@@ -1,5 +1,6 @@
 /** A vNIC's filter on the bond: its class, and what names its port (see Steering). */
-import { REPORTS_CHAIN, type VnicFilter } from "../model/kernel.ts";
+import { REPORTS_CHAIN } from "../model/filter-priority.ts";
+import type { VnicFilter } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import { type Action, gotoChain, TC_ACT_PIPE } from "./action.ts";
 import type { Filter } from "./filter.ts";

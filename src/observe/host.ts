@@ -8,11 +8,13 @@ type HostPlace = Pick<TeamState, "hostMacs" | "passedOnFrom">;
 
 /** Nothing is looked for where nothing is told apart by it. */
 export function findHost(
-  { hostClasses }: TeamConfig,
+  { hostClasses, sources }: TeamConfig,
   bond: LinkState | undefined,
   links: readonly LinkState[],
 ): HostPlace {
-  if (bond === undefined || hostClasses.length === 0) return { hostMacs: [], passedOnFrom: [] };
+  const isAsked =
+    hostClasses.length > 0 || sources.forged !== "off" || sources.unregistered !== "off";
+  if (bond === undefined || !isAsked) return { hostMacs: [], passedOnFrom: [] };
   const own = ownLinks(bond, links);
   const macs = links.flatMap(({ ifindex, mac }) => (own.has(ifindex) && mac !== null ? [mac] : []));
   const others = links.filter(
@@ -23,7 +25,11 @@ export function findHost(
   );
   return {
     hostMacs: [...new Set<Mac>(macs)],
-    passedOnFrom: others.map(({ name, ifindex }) => ({ name, ifindex })),
+    passedOnFrom: others.map(({ name, ifindex, masterIfindex, kind }) => {
+      // A VLAN on the bond is a port of its own bridge, and brings in what comes from outside.
+      const isBridged = masterIfindex !== null && !own.has(ifindex);
+      return { name, ifindex, ...(isBridged ? { bridged: kind === "tun" ? "tap" : "other" } : {}) };
+    }),
   };
 }
 

@@ -1,12 +1,12 @@
 /** The host's own traffic: its classes on every uplink, and the filters that tell its frames apart. */
 import type { TeamConfig } from "../model/config.ts";
+import { MAX_HOST_MATCHES } from "../model/filter-priority.ts";
 import type { HostClassName, HostMatch, HostShare } from "../model/host-traffic.ts";
 import {
   DEFAULT_MINOR,
   HOST_CLASS_MINORS,
   type HostMatchFilter,
   type KernelObject,
-  MAX_HOST_MATCHES,
 } from "../model/kernel.ts";
 import { parsePrefix } from "../model/prefix.ts";
 import type { TeamState } from "../model/world.ts";
@@ -68,8 +68,6 @@ export function putHostFilters(team: TeamState, put: (object: KernelObject) => v
   if (bond === null || config.hostClasses.length === 0) return;
   const device = bond.name;
   for (const filter of hostMatches(config, device)) put(filter);
-  for (const { name, ifindex } of team.passedOnFrom)
-    put({ kind: "passed-on", device, from: name, handle: ifindex });
   const handles = hostHandles(team.hostMacs);
   for (const [index, mac] of team.hostMacs.entries())
     put({ kind: "host-source", device, mac, handle: handles[index] as number });

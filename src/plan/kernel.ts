@@ -1,4 +1,5 @@
 /** The kernel objects of a plan: all of them, or as what differs from those of another plan. */
+import type { TeamConfig } from "../model/config.ts";
 import { type KernelMap, type KernelObject, kernelKey } from "../model/kernel.ts";
 import { changeMap } from "../model/kernel-delta.ts";
 import { sameObject } from "../model/same-object.ts";
@@ -68,6 +69,7 @@ function sameFrame(old: TeamObjectsInput, now: TeamObjectsInput): boolean {
     old.team.bond?.name === now.team.bond?.name &&
     old.team.bond?.ifindex === now.team.bond?.ifindex &&
     sameWiring(old.team, now.team) &&
+    sameSources(old.team.config, now.team.config) &&
     old.uplinks.length === now.uplinks.length &&
     now.uplinks.every((entry, place) => {
       const match = old.uplinks[place];
@@ -81,6 +83,10 @@ function sameFrame(old: TeamObjectsInput, now: TeamObjectsInput): boolean {
       );
     })
   );
+}
+
+function sameSources({ sources: old }: TeamConfig, { sources: now }: TeamConfig): boolean {
+  return old.forged === now.forged && old.unregistered === now.unregistered;
 }
 
 /** What is wanted of each vNIC's objects; null: nothing of any. */
@@ -142,6 +148,7 @@ function compareVnics(
   compare(was.placement.homes, is.placement.homes, WANTED.all);
   compare(was.placement.vias, is.placement.vias, WANTED.filter);
   compare(was.handles, is.handles, WANTED.all);
+  compare(was.taps, is.taps, WANTED.filter);
   for (let index = 0; index < now.length; index += 1) {
     const at = origins === null ? index : (origins[index] as number);
     // Who isn't at home has an action of its own unless the fallback carries it, and that may have moved; and what

@@ -18,6 +18,7 @@ import type { Placement } from "./placement.ts";
 import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
 import type { Member, Roster } from "./roster.ts";
 import { LEAST_RATE } from "./share.ts";
+import { putSourceFilters, senderOf } from "./sources.ts";
 import { wiringOf } from "./steering.ts";
 import type { Usability } from "./usable.ts";
 
@@ -39,6 +40,8 @@ export interface TeamObjectsInput {
   /** 0 where none is left. */
   readonly minors: Int32Array;
   readonly handles: Float64Array;
+  /** By which interface each one's frames come; null where that doesn't matter. */
+  readonly taps: Float64Array | null;
   readonly queueIds: ReadonlyMap<string, number>;
   /** Where frames of a lost uplink go first: what the driver itself would choose. */
   readonly fallback: string | null;
@@ -100,6 +103,7 @@ export function makeTeamObjects(
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
   if (wiring.separate) put({ kind: "reports", device: bond.name, copyTo });
   putHostFilters(team, put);
+  putSourceFilters(input, put);
   putHomeActions(put, input);
   for (const index of indexes) {
     const member = roster.members[index];
@@ -205,8 +209,10 @@ function putVnicFilters(
   const { mac } = member.vnic;
   const { steering, hasInactivePorts, separate } = wiringOf(input.team);
   const pin = putPin(put, input, index);
+  const filter = { kind: "vnic", device: bond.name, mac, handle, minor, steering } as const;
+  const from = senderOf(input, index);
   if ((wanted & WANTED.filter) !== 0)
-    put({ kind: "vnic", device: bond.name, mac, handle, minor, steering, actionIndex: pin });
+    put({ ...filter, actionIndex: pin, ...(from === undefined ? {} : { from }) });
   if ((wanted & WANTED.reception) === 0 || !separate) return;
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;

@@ -94,6 +94,7 @@ function sameDomain(a: DomainState, b: DomainState): boolean {
 function sameVnic(a: VnicState, b: VnicState): boolean {
   return (
     a.mac === b.mac &&
+    a.tap === b.tap &&
     a.policy === b.policy &&
     a.demandBitsPerSecond === b.demandBitsPerSecond &&
     a.latchedDemandBitsPerSecond === b.latchedDemandBitsPerSecond &&

@@ -16,6 +16,7 @@ import { type Placement, placeMembers } from "./placement.ts";
 import { type Movers, rebalance } from "./rebalance.ts";
 import type { Presence, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
+import { findTaps } from "./sources.ts";
 import { refuse, wiringOf } from "./steering.ts";
 import { judgeUplinks, type Usability } from "./usable.ts";
 import { describeVnics } from "./vnic-plan.ts";
@@ -160,6 +161,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
         grants,
         minors: assignMinors(roster, presence, asked.numbering),
         handles: assignHandles(roster, presence),
+        taps: findTaps(team, roster),
         queueIds: queueIdsOf(uplinks),
         fallback,
         moveActiveTo: activeMoves ? fallback : null,

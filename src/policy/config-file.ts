@@ -1,6 +1,6 @@
 /** The shape of uplinkd.yaml and of its drop-ins. Defaults are not here but in config.ts. */
 import * as z from "zod";
-import { REBALANCE_MODES } from "../model/config.ts";
+import { REBALANCE_MODES, SOURCE_MODES } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatRate, parsePercent } from "../model/units.ts";
 import { hostContradictions, hostFileSchema, limitFault } from "./host-file.ts";
@@ -35,6 +35,17 @@ const rebalance = strictMap({
   coolDown: duration("How long a vNIC stays after any change of its uplink.").optional(),
 });
 
+const sourceMode = z.enum(SOURCE_MODES, { error: `must be one of ${SOURCE_MODES.join(", ")}` });
+
+const sources = strictMap({
+  forged: sourceMode
+    .optional()
+    .describe("Frames with a vNIC's address that come by another interface than the vNIC's tap."),
+  unregistered: sourceMode
+    .optional()
+    .describe("Frames with an address that is no vNIC's, by a guest's tap or another bridge port."),
+});
+
 const team = strictMap({
   bond: interfaceName.describe("The bond that is the bridge's port."),
   name: name.optional().describe("Its name in status; by default the bond's."),
@@ -67,6 +78,12 @@ const team = strictMap({
     .union([rebalanceMode, rebalance])
     .optional()
     .describe("Whether vNICs move to even out what uplinks carry; 'off' by default."),
+  sources: z
+    .union([sourceMode, sources])
+    .optional()
+    .describe(
+      "Frames whose source address isn't their sender's: 'log' counts and tells of them, 'drop' discards them; 'off' by default.",
+    ),
   probes: z.union([z.literal("off"), probesFileSchema]).optional(),
   host: hostFileSchema.optional(),
 });

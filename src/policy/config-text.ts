@@ -58,6 +58,7 @@ function writeTeam(team: TeamConfig): object {
       threshold: formatPercent(team.rebalance.threshold),
       coolDown: writeDuration(team.rebalance.coolDownMs),
     },
+    sources: team.sources,
     probes: team.probes === null ? "off" : writeProbes(team.probes),
     host: {
       reservation: writeRate(team.host.reservationBitsPerSecond),

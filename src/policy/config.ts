@@ -1,11 +1,13 @@
 /** uplinkd.yaml and its drop-ins laid together, every default filled in. */
-import type {
-  Cap,
-  Config,
-  Destination,
-  RebalanceRules,
-  TeamConfig,
-  UplinkConfig,
+import {
+  type Cap,
+  type Config,
+  type Destination,
+  type RebalanceRules,
+  type SourceRules,
+  type TeamConfig,
+  UNJUDGED,
+  type UplinkConfig,
 } from "../model/config.ts";
 import type { HostShare } from "../model/host-traffic.ts";
 import { FAILOVER_ACTIONS } from "../model/policy.ts";
@@ -34,6 +36,8 @@ const TEAM_DEFAULTS = {
     /** Longer than MOVE_WINDOW_MS, so that evening out leaves a MAC's moves to failures; loads of people change in minutes. */
     coolDownMs: 5 * 60e3,
   },
+  /** A guest with several addresses would lose some of them, unasked. */
+  sources: UNJUDGED,
 } as const;
 
 /** Every default of probes, where they are configured at all. */
@@ -178,6 +182,7 @@ function buildTeam(file: TeamFile): TeamConfig {
     steering: file.steering ?? null,
     loadWindowMs: file.loadWindow ?? TEAM_DEFAULTS.loadWindowMs,
     rebalance: buildRebalance(file.rebalance),
+    sources: buildSources(file.sources),
     probes: file.probes === undefined || file.probes === "off" ? null : buildProbes(file.probes),
   };
 }
@@ -190,6 +195,12 @@ function buildRebalance(file: TeamFile["rebalance"]): RebalanceRules {
     threshold: threshold ?? defaults.threshold,
     coolDownMs: coolDown ?? defaults.coolDownMs,
   };
+}
+
+function buildSources(file: TeamFile["sources"]): SourceRules {
+  if (typeof file === "string") return { forged: file, unregistered: file };
+  const { forged, unregistered } = TEAM_DEFAULTS.sources;
+  return { forged: file?.forged ?? forged, unregistered: file?.unregistered ?? unregistered };
 }
 
 /** A small limit that someone sets must not be contradicted by the default reservation. */

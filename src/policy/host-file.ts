@@ -1,5 +1,6 @@
 /** The host's traffic in uplinkd.yaml: its share of each uplink, and the classes of what it sends. */
 import * as z from "zod";
+import { MAX_HOST_MATCHES } from "../model/filter-priority.ts";
 import {
   HOST_CLASSES,
   HOST_PROTOCOLS,
@@ -7,7 +8,6 @@ import {
   type HostClassName,
   type HostMatch,
 } from "../model/host-traffic.ts";
-import { MAX_HOST_MATCHES } from "../model/kernel.ts";
 import type { Priority } from "../model/policy.ts";
 import { formatPrefix, parsePrefix } from "../model/prefix.ts";
 import { clip } from "../model/units.ts";

@@ -3,7 +3,7 @@
  * The format is a promise: docs/reference shows it.
  */
 import * as z from "zod";
-import type { Destination } from "../model/config.ts";
+import { type Destination, UNJUDGED } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { HOST_CLASSES } from "../model/host-traffic.ts";
 import { isUnicast, type Mac, parseMac } from "../model/mac.ts";
@@ -162,7 +162,7 @@ class Checker {
     };
   }
 
-  /** A scenario has no configuration: whoever is named is there, and one more for who names none. */
+  /** Whoever is named is there, and one more for who names none. */
   #destinations(): Destination[] {
     const wishes: Wishes[] = [...Object.values(this.#scenario.policies ?? {})];
     for (const domain of this.#scenario.domains ?? []) {
@@ -185,9 +185,8 @@ class Checker {
       uplinks.map((entry) => entry.name),
       ["team", "uplinks"],
     );
-    for (const [index, { speed }] of uplinks.entries()) {
+    for (const [index, { speed }] of uplinks.entries())
       if (speed === 0) this.#fault(["team", "uplinks", index, "speed"], "must be above zero");
-    }
     for (const { path, message } of hostContradictions(host ?? {}))
       this.#fault(["team", "host", ...path], message);
     if (team.headroom === 1) this.#fault(["team", "headroom"], "leaves no capacity");
@@ -221,6 +220,7 @@ class Checker {
         steering: team.steering ?? "redirect",
         loadWindowMs: 1,
         rebalance: { mode: "off", threshold: 1, coolDownMs: 0 },
+        sources: UNJUDGED,
         probes: null,
       },
       bond: {

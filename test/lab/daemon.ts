@@ -170,6 +170,8 @@ export interface DomainShape {
   readonly bridge?: string;
   /** The device of its macvtaps, in mode bridge, instead of a bridge. */
   readonly macvtapOn?: string;
+  /** Names of its taps, as libvirt writes them once they are there. */
+  readonly taps?: readonly string[];
   /** Children of `<uplink:network>`. */
   readonly annotation?: string;
 }
@@ -187,13 +189,17 @@ export function domainXml(shape: DomainShape): string {
       : { type: "direct", words: `dev='${shape.macvtapOn}' mode='bridge'` };
   const interfaces = shape.macs
     .map(
-      (mac) =>
+      (mac, index) =>
         `<interface type='${source.type}'><mac address='${mac}'/><source ${source.words}/>\
-<model type='virtio'/></interface>`,
+${targetOf(shape.taps?.[index])}<model type='virtio'/></interface>`,
     )
     .join("");
   return `<domain type='qemu'><name>${shape.name}</name><uuid>${uuid}</uuid>${metadata}\
 <devices>${interfaces}</devices></domain>`;
+}
+
+function targetOf(tap: string | undefined): string {
+  return tap === undefined ? "" : `<target dev='${tap}'/>`;
 }
 
 /** Calls the real hook script as libvirt does; returns its exit code by throwing on any but 0. */

@@ -23,6 +23,8 @@ const SABOTAGES = {
     ip(uplinkNames().map((uplink) => `link set ${uplink} type bond_slave queue_id 0`)),
   "catch-all gone": () => tc(["filter del dev bond0 egress pref 7570"]),
   "vNIC filters gone": () => tc(["filter del dev bond0 egress pref 7571"]),
+  /** What others send with a vNIC's address then goes its way, in the default class. */
+  "forged filters gone": () => tc(["filter del dev bond0 egress chain 7583 pref 7584"]),
   "report filters gone": () => tc(["filter del dev bond0 egress chain 7572 pref 7572"]),
   "host matches gone": () => tc(["filter del dev bond0 egress chain 7574"]),
   "host sources gone": () => tc(["filter del dev bond0 egress pref 7574"]),

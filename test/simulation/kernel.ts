@@ -28,6 +28,7 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "vnic",
   "reports",
   "passed-on",
+  "forged",
   "host-source",
   "host-match",
   "control",
@@ -73,7 +74,7 @@ export class KernelModel {
     for (const [key, object] of this.objects) {
       if (!("device" in object) || devices.has(object.device)) objects.set(key, object);
     }
-    return { objects, conflicts, counters: [], sharedHooks: [] };
+    return { objects, conflicts, counters: [], sourceCounts: [], sharedHooks: [] };
   }
 
   /** Does one step as the kernel would. @returns the refusal, or null */
@@ -227,7 +228,7 @@ export class KernelModel {
       if (present !== undefined) this.remove(present);
       if (object.copyTo.some((to) => !known.has(to))) return ENODEV;
     }
-    if (object.kind === "passed-on") {
+    if (object.kind === "passed-on" || object.kind === "forged") {
       if (!links.read().some((link) => link.name === object.from)) return ENODEV;
     }
     if (object.kind === "catch-all" || object.kind === "queue-reset") {

@@ -56,6 +56,7 @@ export interface WorldSpec {
   /** Of the bond, on top of an active-backup one's. */
   readonly bond?: Partial<NonNullable<TeamState["bond"]>>;
   readonly hostDemand?: number;
+  readonly passedOnFrom?: TeamState["passedOnFrom"];
   /** In the order of the configuration's classes. */
   readonly hostClassDemands?: readonly (number | null)[];
   readonly lastMoveAtMs?: number;
@@ -138,6 +139,7 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
       bondUpdelayMs: null,
       loadWindowMs: 10_000,
       rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
+      sources: { forged: "off", unregistered: "off" },
       steering: null,
       probes: null,
       ...spec.config,
@@ -160,7 +162,7 @@ function buildTeam(spec: WorldSpec, uplinks: readonly UplinkState[]): TeamState 
     hostDemandBitsPerSecond: spec.hostDemand ?? null,
     hostClassDemandsBitsPerSecond: spec.hostClassDemands ?? [],
     hostMacs: [HOST_MAC],
-    passedOnFrom: [{ name: "vnet0", ifindex: 30 }],
+    passedOnFrom: spec.passedOnFrom ?? [{ name: "vnet0", ifindex: 30 }],
     lastMoveAtMs: spec.lastMoveAtMs ?? null,
     movesWaitSinceMs: spec.movesWaitSinceMs ?? null,
   };

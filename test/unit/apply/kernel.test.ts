@@ -5,6 +5,7 @@ import type { HtbClass, KernelObject, LeafQueue } from "../../../src/model/kerne
 import type { Mac } from "../../../src/model/mac.ts";
 import { NLM_F_ACK, parseMessages } from "../../../src/netlink/message.ts";
 import type { Request } from "../../../src/netlink/socket.ts";
+import { parseTrafficControl, TCA_CHAIN } from "../../../src/netlink/traffic-control.ts";
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
@@ -71,6 +72,23 @@ describe("a step's requests", () => {
     assert.deepEqual(change({ ...CLASS, parentMinor: 2 }, CLASS), [RTM_DELTCLASS, RTM_NEWTCLASS]);
     const htb = { kind: "htb", device: "nic0", defaultMinor: 0xfff0 } as const;
     assert.deepEqual(change({ ...htb, defaultMinor: 1 }, htb), [RTM_DELQDISC, RTM_NEWQDISC]);
+  });
+
+  it("lead a vNIC's frames to its tap's filter once that stands, and away from it before it goes", () => {
+    const held = { ...VNIC, from: "vnet0" };
+    const change = (object: KernelObject, before: KernelObject) =>
+      typesOf(encodeStep({ op: "change", object, before }, ifindexOf));
+    const [sender, leading] = encodeStep({ op: "add", object: held }, ifindexOf);
+    assert.deepEqual([chainAt(sender), chainAt(leading)], [7583, 0]);
+    assert.deepEqual(change(held, VNIC), [RTM_NEWTFILTER, RTM_NEWTFILTER]);
+    assert.deepEqual(change(VNIC, held), [RTM_NEWTFILTER, RTM_DELTFILTER]);
+    assert.deepEqual(change({ ...held, from: "vnet1" }, held), [RTM_NEWTFILTER, RTM_NEWTFILTER]);
+    // In another place for a macvtap; what was found broken may stand in either.
+    const macvtap = { ...VNIC, from: null };
+    assert.deepEqual(change(macvtap, held), [RTM_NEWTFILTER, RTM_NEWTFILTER, RTM_DELTFILTER]);
+    assert.equal(change(VNIC, { ...VNIC, from: "" }).length, 3);
+    const gone = encodeStep({ op: "delete", object: held }, ifindexOf);
+    assert.deepEqual(gone.map(chainAt), [0, 7583]);
   });
 
   it("keep a leaf's queue where its type and flows stay", () => {
@@ -206,4 +224,11 @@ describe("applying steps", () => {
 
 function typesOf(requests: readonly Request[]): readonly number[] {
   return requests.flatMap((request) => [...parseMessages(request.message)].map((m) => m.type));
+}
+
+/** The chain that a filter's request names. */
+function chainAt(request: Request | undefined): number | undefined {
+  const [message] = request === undefined ? [] : parseMessages(request.message);
+  if (message === undefined) return undefined;
+  return parseTrafficControl(message).attributes.u32(TCA_CHAIN) ?? undefined;
 }

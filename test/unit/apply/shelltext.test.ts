@@ -25,6 +25,27 @@ describe("commands for people and hooks", () => {
     assert.deepEqual(add(VNIC), [
       "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572",
     ]);
+    const held: KernelObject = { ...VNIC, from: "vnet0" };
+    const own = "dev bond0 egress chain 7583 protocol all pref 7583 handle 3 flower";
+    const leading =
+      "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action goto chain 7583";
+    assert.deepEqual(add(held), [
+      `tc filter replace ${own} skip_hw indev vnet0 src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572`,
+      leading,
+    ]);
+    // Nobody is led to what isn't there any more, or not yet.
+    const loosened = commandsOf({ op: "change", object: VNIC, before: held }, nameOf);
+    assert.deepEqual(loosened, [...add(VNIC), `tc filter del ${own}`]);
+    assert.deepEqual(commandsOf({ op: "delete", object: held }, nameOf), [
+      "tc filter del dev bond0 egress protocol all pref 7571 handle 3 flower",
+      `tc filter del ${own}`,
+    ]);
+    assert.deepEqual(
+      add({ kind: "forged", device: "bond0", from: "vnet1", handle: 31, drops: true }),
+      [
+        "tc filter replace dev bond0 egress chain 7583 protocol all pref 7584 handle 31 flower skip_hw indev vnet1 action drop",
+      ],
+    );
     assert.deepEqual(add({ kind: "redirect", device: "nic0", mac: MAC, handle: 3, toIfindex: 6 }), [
       "tc filter replace dev nic0 ingress protocol all pref 7576 handle 3 flower skip_hw dst_mac 52:54:00:00:00:01 action mirred ingress redirect dev bond0",
     ]);

@@ -159,6 +159,7 @@ export const exampleStatus: Status = {
       conflicts: [],
       loadWindowMs: 10_000,
       balance: null,
+      sources: null,
     },
   ],
   domains: [web1, batch],

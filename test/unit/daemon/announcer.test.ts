@@ -21,7 +21,14 @@ const lost = withUplink(whole, "eno1", { carrier: false, bondUp: false, lostAtMs
 
 function runOf(world: World): Run {
   const planned = planLosses(world, planWorld(world));
-  return { world, plan: planned.plan, losses: planned.losses, moves: new Map(), steps: [] };
+  return {
+    world,
+    plan: planned.plan,
+    losses: planned.losses,
+    moves: new Map(),
+    sourceCounts: [],
+    steps: [],
+  };
 }
 
 describe("the announcer", () => {

@@ -34,7 +34,14 @@ const whole = buildWorld({
 
 function runOf(world: World): Run {
   const planned = planLosses(world, planWorld(world));
-  return { world, plan: planned.plan, losses: planned.losses, moves: new Map(), steps: [] };
+  return {
+    world,
+    plan: planned.plan,
+    losses: planned.losses,
+    moves: new Map(),
+    sourceCounts: [],
+    steps: [],
+  };
 }
 
 describe("the status document", () => {

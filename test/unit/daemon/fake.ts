@@ -88,6 +88,7 @@ export class FakeKernel implements KernelPort {
       objects: new Map([...present, ...this.objects]),
       conflicts: this.conflicts,
       counters: [],
+      sourceCounts: [],
       sharedHooks: this.sharedHooks,
     };
   }

@@ -36,12 +36,34 @@ const saved: JournalContents = {
   exemptions: [],
 };
 
+/** The same, with source addresses enforced. */
+const judging = buildWorld({
+  uplinks: [{ name: "eno1" }, { name: "eno2" }],
+  domains: [{ name: "web1", vnics: [{}] }],
+  passedOnFrom: [{ name: "vnet0", ifindex: 30, bridged: "tap" }],
+  config: { sources: { forged: "drop", unregistered: "drop" } },
+});
+
 describe("what is left to undo things by", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "uplinkd-undo-"));
   });
   afterEach(() => rmSync(directory, { recursive: true }));
+
+  it("drops nobody for his address while addresses are forgotten", () => {
+    const script = renderReleaseScript(judging, saved);
+    const [passedOn, vnics, senders] = ["pref 7573", "pref 7571", "chain 7583"].map((at) =>
+      script.indexOf(`tc filter del dev bond0 egress ${at}`),
+    );
+    assert.ok(0 <= (passedOn ?? -1) && (passedOn ?? 0) < (vnics ?? 0));
+    assert.ok((vnics ?? 0) < (senders ?? 0));
+    writeUndos(directory, judging, planWorld(judging), fakeLog().log);
+    const lines = readFileSync(join(directory, "undo/web1.tc"), "utf8").split("\n");
+    const [first, second] = lines;
+    assert.match(first ?? "", /bond0 egress protocol all pref 7571 handle 0x/);
+    assert.match(second ?? "", /bond0 egress chain 7583 protocol all pref 7583 handle 0x/);
+  });
 
   it("releases in the reverse order of installing, and puts back what was saved", () => {
     const script = renderReleaseScript(world, saved);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MAX_HOST_MATCHES, type UnknownFilter } from "../../../src/model/kernel.ts";
+import { MAX_HOST_MATCHES } from "../../../src/model/filter-priority.ts";
+import type { UnknownFilter } from "../../../src/model/kernel.ts";
 import type { Mac } from "../../../src/model/mac.ts";
 import { formatPrefix, type Prefix, parsePrefix } from "../../../src/model/prefix.ts";
 import { parseSharedActions } from "../../../src/netlink/action.ts";
@@ -29,6 +30,8 @@ const VNIC = {
   minor: 0x11,
   actionIndex: ACTION,
 } as const;
+/** The same, believed only by its tap. */
+const HELD = { ...VNIC, from: "vnet0" } as const;
 const REPORTS = { kind: "reports", device: "bond0", copyTo: [NIC0, 4] } as const;
 const REFLECTION = { kind: "reflection", device: "nic0", mac: MAC, handle: 1 } as const;
 const REDIRECT = { ...REFLECTION, kind: "redirect", toIfindex: BOND0 } as const;
@@ -111,11 +114,29 @@ describe("filters", () => {
   });
 
   it("of an interface that is gone are known as such, and can be deleted", () => {
-    const gone = { kind: "passed-on", device: "bond0", from: null, handle: 30 } as const;
-    const filters = filtersOf(gone, BOND0).map((f) =>
-      parseFilter(messageOfBytes(setFilterMessage(f))),
-    );
-    assert.deepEqual(objectsOf(filters as Filter[], "bond0"), [gone]);
+    for (const kind of ["passed-on", "forged"] as const) {
+      const gone = { kind, device: "bond0", from: null, handle: 30, drops: true } as const;
+      assert.deepEqual(readBack(filtersOf(gone, BOND0)), [gone]);
+    }
+  });
+
+  it("of a vNIC's own tap that is gone are known as such", () => {
+    assert.deepEqual(readBack(filtersOf({ ...HELD, from: "" }, BOND0)), [{ ...HELD, from: "" }]);
+  });
+
+  it("of a vNIC that don't belong together are one object that no plan has, mended in its place", () => {
+    const [sender, leading] = filtersOf(HELD, BOND0);
+    const [plain] = filtersOf(VNIC, BOND0);
+    assert.ok(sender !== undefined && leading !== undefined && plain !== undefined);
+    // Whichever of the two somebody took away, and one that was changed half way.
+    for (const filters of [[sender], [leading], [sender, plain]]) {
+      const [object, ...more] = objectsOf(filters, "bond0");
+      assert.deepEqual(more, []);
+      assert.ok(object?.kind === "vnic" && object.from === "" && object.handle === VNIC.handle);
+    }
+    const forOther = { ...sender, handle: 9 };
+    const kinds = objectsOf([forOther, sender, leading], "bond0").map(({ kind }) => kind);
+    assert.deepEqual(kinds, ["vnic", "unknown-filter"]);
   });
 
   it("for a MAC that has one already are unknown: they would hide behind its key", () => {
@@ -137,6 +158,11 @@ describe("filters", () => {
     }
   });
 });
+
+function readBack(filters: readonly Filter[]) {
+  const found = filters.map((f) => parseFilter(messageOfBytes(setFilterMessage(f))));
+  return objectsOf(found as Filter[], "bond0");
+}
 
 describe("decoders", () => {
   it("throw nothing but NetlinkError, whatever is done to the kernel's bytes", () => {
@@ -221,6 +247,29 @@ const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
       handle,
       minor,
       actionIndex: fc.integer({ min: 0x70000000, max: 0x7fffffff }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      kind: fc.constant("vnic"),
+      steering: fc.constantFrom("queue", "redirect"),
+      device,
+      mac,
+      handle,
+      minor,
+      actionIndex: fc.integer({ min: 0x70000000, max: 0x7fffffff }),
+      from: fc.option(fc.stringMatching(/^[a-z0-9]{1,15}$/)),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      kind: fc.constantFrom("passed-on", "forged"),
+      device,
+      from: fc.stringMatching(/^[a-z0-9]{1,15}$/),
+      handle,
+      drops: fc.constant(true as const),
     },
     plain,
   ),

@@ -41,7 +41,11 @@ const LINKS: readonly LinkState[] = [
   link("eth9.5", 18, { kind: "vlan", lowerIfindex: 99 }),
 ];
 const CLASSES = [{ name: "migration" }] as unknown as TeamConfig["hostClasses"];
-const config = (hostClasses: TeamConfig["hostClasses"]) => ({ hostClasses }) as TeamConfig;
+const OFF = { forged: "off", unregistered: "off" } as const;
+const config = (
+  hostClasses: TeamConfig["hostClasses"],
+  sources: TeamConfig["sources"] = OFF,
+): TeamConfig => ({ hostClasses, sources }) as TeamConfig;
 
 describe("the host's own frames on a bond", () => {
   it("have the address of the bond, its bridges, or a VLAN's interface on one of them", () => {
@@ -57,6 +61,16 @@ describe("the host's own frames on a bond", () => {
     for (const name of ["vnet0", "vnet1", "virbr0", "eth9.5"])
       assert.ok(names.includes(name), name);
     for (const name of ["lo", "nic0", "vnet2"]) assert.ok(!names.includes(name), name);
+  });
+
+  it("are told from what bridges on the bond bring in, whose source addresses can be judged", () => {
+    const sources = { forged: "log", unregistered: "off" } as const;
+    const { passedOnFrom } = findHost(config([], sources), BOND, LINKS);
+    const bridged = passedOnFrom.flatMap((one) =>
+      one.bridged === undefined ? [] : [`${one.name} ${one.bridged}`],
+    );
+    // The VLAN on the bond is br30's port, too, and brings in what comes from outside.
+    assert.deepEqual(bridged, ["vnet0 tap", "vnet1 tap"]);
   });
 
   it("aren't looked for where the configuration tells nothing apart by them", () => {

@@ -105,6 +105,7 @@ function teamOf(dice: Dice, index: number): TeamState {
     bondUpdelayMs: pick(dice, [null, 30_050]),
     loadWindowMs: 10_000,
     rebalance: { mode: "off", threshold: 0.1, coolDownMs: 300_000 },
+    sources: { forged: "off", unregistered: "off" },
     steering: null,
     probes: null,
   };

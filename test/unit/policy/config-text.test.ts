@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Config, REBALANCE_MODES } from "../../../src/model/config.ts";
+import { type Config, REBALANCE_MODES, SOURCE_MODES } from "../../../src/model/config.ts";
 import { HOST_CLASSES } from "../../../src/model/host-traffic.ts";
 import { FAILOVER_ACTIONS, PRIORITIES } from "../../../src/model/policy.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
@@ -87,6 +87,10 @@ const team = fc
       mode: fc.constantFrom(...REBALANCE_MODES),
       threshold: fc.integer({ min: 10, max: 500 }).map((permille) => permille / 1000),
       coolDownMs: ms,
+    }),
+    sources: fc.record({
+      forged: fc.constantFrom(...SOURCE_MODES),
+      unregistered: fc.constantFrom(...SOURCE_MODES),
     }),
     steering: fc.constantFrom(null, "hash", "redirect"),
     probes: fc.option(probes),

@@ -1,0 +1,82 @@
+/**
+ * Source addresses held to who sends them: by which tap each vNIC's frames are believed to come, and what becomes of
+ * frames that claim another's address, or one that is no vNIC's. An interface that isn't known to be a running guest's,
+ * or no guest's at all, is judged by nothing here: a guest that has just come must not wait for us.
+ */
+import type { TeamConfig } from "../model/config.ts";
+import type { KernelObject } from "../model/kernel.ts";
+import type { TeamState } from "../model/world.ts";
+import type { Roster } from "./roster.ts";
+
+/** What came in by no interface that we know: the host's own frames, and those of macvtaps. */
+const MACVTAP = -1;
+const ANYBODY = 0;
+
+/** What of a team's plan matters here. */
+export interface SourcesInput {
+  readonly team: TeamState;
+  readonly roster: Roster;
+  /** 0 where a vNIC has no class of its own. */
+  readonly minors: Int32Array;
+  /** See findTaps. */
+  readonly taps: Float64Array | null;
+}
+
+/** Whether anything is done about source addresses. */
+export function judgesSources({ sources }: TeamConfig): boolean {
+  return sources.forged !== "off" || sources.unregistered !== "off";
+}
+
+/**
+ * The interface by which each vNIC's frames come onto the team's bridge: its number, -1 for a macvtap's, 0 where there is
+ * none (yet). Null where nothing is done about source addresses.
+ */
+export function findTaps(team: TeamState, { members }: Roster): Float64Array | null {
+  if (!judgesSources(team.config)) return null;
+  const bridged = new Map(
+    team.passedOnFrom.flatMap(({ name, ifindex, bridged: kind }) =>
+      kind === undefined ? [] : [[name, ifindex] as const],
+    ),
+  );
+  return Float64Array.from(members, ({ vnic }) =>
+    vnic.isMacvtap ? MACVTAP : (bridged.get(vnic.tap ?? "") ?? ANYBODY),
+  );
+}
+
+/** Who is believed to send with a vNIC's address; see VnicFilter. */
+export function senderOf({ team, roster, taps }: SourcesInput, index: number) {
+  const tap = taps?.[index] ?? ANYBODY;
+  if (team.config.sources.forged === "off" || tap === ANYBODY) return undefined;
+  return tap === MACVTAP ? null : (roster.members[index]?.vnic.tap ?? undefined);
+}
+
+/** Makes the filters of frames that somebody else's interface brings in, and of those with no or another's address. */
+export function putSourceFilters(input: SourcesInput, put: (object: KernelObject) => void): void {
+  const { bond, config, passedOnFrom } = input.team;
+  if (bond === null) return;
+  const { forged, unregistered } = config.sources;
+  const isJudged = judgedInterfaces(input);
+  for (const { name, ifindex } of passedOnFrom) {
+    const place = { device: bond.name, from: name, handle: ifindex } as const;
+    const judged = isJudged(ifindex);
+    if (config.hostClasses.length > 0 || (judged && unregistered !== "off"))
+      put({ kind: "passed-on", ...place, ...verdict(judged && unregistered === "drop") });
+    if (judged && forged !== "off")
+      put({ kind: "forged", ...place, ...verdict(forged === "drop") });
+  }
+}
+
+/** Bridge ports that are no taps, and taps of guests that run here with a class of their own. */
+function judgedInterfaces({ team, roster, minors, taps }: SourcesInput) {
+  if (taps === null) return () => false;
+  const judged = new Set(
+    team.passedOnFrom.flatMap(({ ifindex, bridged }) => (bridged === "other" ? [ifindex] : [])),
+  );
+  for (const [index, { domain }] of roster.members.entries())
+    if (domain.phase !== "incoming" && minors[index] !== 0) judged.add(taps[index] as number);
+  return (ifindex: number) => judged.has(ifindex);
+}
+
+function verdict(drops: boolean): { readonly drops?: true } {
+  return drops ? { drops } : {};
+}
