@@ -248,6 +248,7 @@ function setting(
     case "reports":
     case "passed-on":
     case "forged":
+    case "declared":
     case "host-source":
     case "host-match":
     case "reflection":
@@ -296,6 +297,7 @@ function filterSetting(
     // An interface may have gone since links were read: then nothing comes in by it.
     case "passed-on":
     case "forged":
+    case "declared":
       return messages.map(({ message }) => ({ message, accepts: [ENODEV] }));
   }
 }
@@ -352,6 +354,7 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "reports":
     case "passed-on":
     case "forged":
+    case "declared":
     case "host-source":
     case "host-match":
     case "reflection":

@@ -147,6 +147,7 @@ function setting(
     }
     case "passed-on":
     case "forged":
+    case "declared":
     case "host-source":
     case "reflection":
     case "redirect": {
@@ -191,6 +192,7 @@ function deletion(object: KernelObject): readonly string[] {
     case "reports":
     case "passed-on":
     case "forged":
+    case "declared":
     case "host-source":
     case "host-match":
     case "reflection":
@@ -259,6 +261,12 @@ function filterCommands(
       const verdict = object.drops ? "drop" : "ok";
       return [replace(`flower skip_hw indev ${quote(object.from ?? "")} action ${verdict}`)];
     }
+    case "declared":
+      return [
+        replace(
+          `flower skip_hw indev ${quote(object.from ?? "")} src_mac ${object.mac} action skbedit queue_mapping ${object.queueId} priority ${handleText(object.minor)} ok`,
+        ),
+      ];
     case "host-source":
       return [replace(`flower skip_hw src_mac ${object.mac} action goto chain ${HOST_CHAIN}`)];
     case "reflection":

@@ -239,6 +239,7 @@ export const statusDocument: z.ZodType<Status> = z.object({
 });
 
 export const networkPolicyDocument: z.ZodType<NetworkPolicy> = z.object({
+  addresses: z.array(mac).exactOptional().describe("Declared source addresses besides its own."),
   policy: z.string(),
   priority: z.enum(PRIORITIES),
   bandwidth: z.object({

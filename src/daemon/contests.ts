@@ -180,6 +180,7 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
     case "reports":
     case "passed-on":
     case "forged":
+    case "declared":
     case "host-source":
     case "host-match":
     case "control":

@@ -41,6 +41,7 @@ function isLeftBehind(object: KernelObject): boolean {
   switch (object.kind) {
     case "passed-on":
     case "forged":
+    case "declared":
       return object.from === null;
     case "vnic":
       return object.from === "";

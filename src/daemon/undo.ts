@@ -114,6 +114,7 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     const judges = judging.some((team) => team.bond?.name === bond.name);
     // Nobody's frames may be dropped for their address while addresses are forgotten.
     if (judges) drop(bond.name, "egress", FILTER_PRIORITY.passedOn);
+    if (judges) drop(bond.name, "egress", FILTER_PRIORITY.declared);
     drop(bond.name, "egress", FILTER_PRIORITY.vnic);
     if (judges) lines.push(`quiet tc filter del dev ${bond.name} egress chain ${SOURCES_CHAIN}`);
   }

@@ -120,6 +120,7 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "reports":
       case "passed-on":
       case "forged":
+      case "declared":
       case "host-source":
       case "host-match":
       case "control":
@@ -162,6 +163,7 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "bond-option": 17,
   "port-queue": 18,
   vnic: 19,
+  declared: 19,
   // Whose address it is stands before anybody is told that it isn't his.
   forged: 20,
   "unknown-filter": 21,

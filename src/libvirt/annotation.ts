@@ -27,6 +27,8 @@ export const ANNOTATION_NAMESPACE = "urn:uplinkd:domain:1";
 
 /** Names in one list; bounds what a domain's editor can make the planner walk through. */
 const MAX_NAMES = 32;
+/** Addresses that one vNIC may declare: each is a filter of the kernel's. */
+const MAX_ADDRESSES = 16;
 /** Names of policies, uplinks, domains and destinations, characters. */
 const MAX_NAME_LENGTH = 128;
 
@@ -64,7 +66,11 @@ export function parseAnnotation(
       complain(element, `<interface mac="${mac}"> stands twice`, "keep one; the first is used");
       continue;
     }
-    interfaces.set(mac, parseWish(element, [], complain));
+    const addresses = parseSource(element, complain);
+    interfaces.set(mac, {
+      ...parseWish(element, ["source"], complain),
+      ...(addresses !== undefined && { addresses }),
+    });
   }
   return { annotation: { domain, interfaces }, complaints };
 }
@@ -130,7 +136,7 @@ function parseWish(
   others: readonly string[],
   complain: Complain,
 ): NetworkWish {
-  if (others.length > 0) knownAttributes(element, [], complain);
+  if (element.local === "network") knownAttributes(element, [], complain);
   rejectText(element, complain);
   const first = new Map<string, XmlElement>();
   for (const child of element.children) {
@@ -159,6 +165,35 @@ function parseWish(
     ...(placement !== undefined && { placement }),
     ...(failover !== undefined && { failover }),
   };
+}
+
+/** `<source macs>`: what an interface's guest sends with besides its own address. */
+function parseSource(element: XmlElement, complain: Complain): readonly Mac[] | undefined {
+  const [first, second] = element.children.filter(
+    ({ uri, local }) => uri === ANNOTATION_NAMESPACE && local === "source",
+  );
+  if (second !== undefined)
+    complain(second, "<source> stands twice", "keep one; the first is used");
+  return parseElement(
+    first,
+    (source) => {
+      rejectText(source, complain);
+      const attributes = knownAttributes(source, ["macs"], complain);
+      return value(attributes.get("macs"), parseAddresses, complain);
+    },
+    complain,
+  );
+}
+
+function parseAddresses(text: string): readonly Mac[] {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  if (words.length > MAX_ADDRESSES) throw new UnitError(`more than ${MAX_ADDRESSES} addresses`);
+  return [...new Set(words)].map((word) => {
+    const mac = parseMac(word);
+    if (mac === null || !isUnicast(mac))
+      throw new UnitError(`'${clip(word)}' is not a MAC address of a vNIC`);
+    return mac;
+  });
 }
 
 function parseElement<T>(

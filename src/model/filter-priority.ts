@@ -2,6 +2,8 @@
 
 /** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
 export const FILTER_PRIORITY = {
+  /** bond egress, flower indev and src_mac: an address that a guest has besides its own, by its tap; its class. */
+  declared: 7569,
   /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
   catchAll: 7570,
   /** bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. */

@@ -197,6 +197,20 @@ export interface PassedOnFilter {
   readonly drops?: true;
 }
 
+/** An address that a guest has besides its vNIC's, as its annotation declares; by the bond's own choice of port. */
+export interface DeclaredFilter {
+  readonly kind: "declared";
+  readonly device: string;
+  /** Its tap's name; null once that is gone. */
+  readonly from: string | null;
+  readonly mac: Mac;
+  readonly handle: number;
+  /** The vNIC's class. */
+  readonly minor: number;
+  /** As the catch-all's. */
+  readonly queueId: number;
+}
+
 /** A vNIC's address by an interface that isn't the vNIC's. */
 export interface ForgedFilter {
   readonly kind: "forged";
@@ -307,6 +321,7 @@ export type KernelObject =
   | ReportsFilter
   | PassedOnFilter
   | ForgedFilter
+  | DeclaredFilter
   | HostSourceFilter
   | HostMatchFilter
   | ReflectionFilter
@@ -343,6 +358,8 @@ export function kernelKey(object: KernelObject): string {
     case "reflection":
     case "redirect":
       return `${object.kind} ${object.device} ${object.mac}`;
+    case "declared":
+      return `${object.kind} ${object.device} ${object.mac} ${object.handle}`;
     case "passed-on":
     case "forged":
       return `${object.kind} ${object.device} ${object.from ?? `#${object.handle}`}`;

@@ -47,6 +47,8 @@ export interface NetworkPolicy {
   readonly bandwidth: Bandwidth;
   readonly placement: Placement;
   readonly failover: Failover;
+  /** Source addresses that its guest has besides its own, where they are enforced; absent: none. */
+  readonly addresses?: readonly Mac[];
 }
 
 /** What an annotation or a named policy says; absent fields come from the next source down. */
@@ -56,6 +58,8 @@ export interface NetworkWish {
   readonly bandwidth?: Partial<Bandwidth>;
   readonly placement?: Partial<Placement>;
   readonly failover?: Partial<Failover>;
+  /** Of an interface's element only. */
+  readonly addresses?: readonly Mac[];
 }
 
 /** A domain's `<uplink:network>` element: values for each of its vNICs, and for single ones. */
@@ -86,5 +90,6 @@ export function mergePolicy(base: NetworkPolicy, wish: NetworkWish): NetworkPoli
     bandwidth: { ...base.bandwidth, ...wish.bandwidth },
     placement: { ...base.placement, ...wish.placement },
     failover: { ...base.failover, ...wish.failover },
+    ...(wish.addresses === undefined ? {} : { addresses: wish.addresses }),
   };
 }

@@ -14,6 +14,7 @@ import {
   type CatchAllFilter,
   CONTROL_PROTOCOLS,
   type ControlFilter,
+  type DeclaredFilter,
   type ForgedFilter,
   type HostMatchFilter,
   type HostSourceFilter,
@@ -54,6 +55,7 @@ export type FilterObject =
   | ReportsFilter
   | PassedOnFilter
   | ForgedFilter
+  | DeclaredFilter
   | HostSourceFilter
   | HostMatchFilter
   | ReflectionFilter
@@ -157,6 +159,20 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
           actions: [{ kind: "gact", control: object.drops ? TC_ACT_DROP : TC_ACT_OK }],
         },
       ];
+    case "declared": {
+      const { from, mac, minor, queueId } = object;
+      const source = exactly(mac);
+      return [
+        {
+          ...place,
+          match:
+            from === null
+              ? { kind: "flower", source, destination: null }
+              : { kind: "sender", from, source },
+          actions: [skbedit(TC_ACT_OK, minor, queueId)],
+        },
+      ];
+    }
     case "host-source":
       return [
         {
@@ -254,6 +270,8 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
       return at("egress", FILTER_PRIORITY.reports, 0);
     case "passed-on":
       return at("egress", FILTER_PRIORITY.passedOn, object.handle);
+    case "declared":
+      return at("egress", FILTER_PRIORITY.declared, object.handle);
     case "forged":
       return at("egress", FILTER_PRIORITY.forged, object.handle);
     case "host-source":
@@ -293,6 +311,7 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
     FILTER_PRIORITY.vnic,
     FILTER_PRIORITY.reports,
     FILTER_PRIORITY.passedOn,
+    FILTER_PRIORITY.declared,
     FILTER_PRIORITY.ownTap,
     FILTER_PRIORITY.forged,
     FILTER_PRIORITY.macvtap,

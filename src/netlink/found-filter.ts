@@ -87,6 +87,14 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
         : { kind: "probe-guard", device, side: "from", block: source };
     case FILTER_PRIORITY.queueReset:
       return { kind: "queue-reset", device };
+    case FILTER_PRIORITY.declared: {
+      const from = match.kind === "sender" ? match.from : null;
+      const mac = match.kind === "sender" ? match.source.mac : source;
+      const queueId = first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0;
+      return mac === undefined
+        ? null
+        : { kind: "declared", device, from, mac, handle, minor, queueId };
+    }
     case FILTER_PRIORITY.passedOn:
     case FILTER_PRIORITY.forged: {
       const kind = priority === FILTER_PRIORITY.forged ? "forged" : "passed-on";

@@ -84,6 +84,14 @@ export function hostHandles(macs: readonly Mac[]): number[] {
   });
 }
 
+/** A handle for an address by an interface, unique among those in `used`, to which it is added. */
+export function freeHandle(mac: Mac, ifindex: number, used: Set<number>): number {
+  let handle = (macHandle(mac) ^ (ifindex & 0xffff)) % 0x7fffffff || 1;
+  while (used.has(handle)) handle = handle === 0x7fffffff ? 1 : handle + 1;
+  used.add(handle);
+  return handle;
+}
+
 function macHandle(mac: Mac): number {
   const view = new DataView(macBytes(mac).buffer);
   return view.getUint32(2) % 0x7fffffff || 1;

@@ -103,7 +103,7 @@ export function makeTeamObjects(
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
   if (wiring.separate) put({ kind: "reports", device: bond.name, copyTo });
   putHostFilters(team, put);
-  putSourceFilters(input, put);
+  putSourceFilters(input, restQueue, put);
   putHomeActions(put, input);
   for (const index of indexes) {
     const member = roster.members[index];

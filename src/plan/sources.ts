@@ -5,7 +5,9 @@
  */
 import type { TeamConfig } from "../model/config.ts";
 import type { KernelObject } from "../model/kernel.ts";
+import type { Mac } from "../model/mac.ts";
 import type { TeamState } from "../model/world.ts";
+import { freeHandle } from "./identity.ts";
 import type { Roster } from "./roster.ts";
 
 /** What came in by no interface that we know: the host's own frames, and those of macvtaps. */
@@ -21,6 +23,8 @@ export interface SourcesInput {
   /** See findTaps. */
   readonly taps: Float64Array | null;
 }
+
+type Put = (object: KernelObject) => void;
 
 /** Whether anything is done about source addresses. */
 export function judgesSources({ sources }: TeamConfig): boolean {
@@ -50,11 +54,15 @@ export function senderOf({ team, roster, taps }: SourcesInput, index: number) {
   return tap === MACVTAP ? null : (roster.members[index]?.vnic.tap ?? undefined);
 }
 
-/** Makes the filters of frames that somebody else's interface brings in, and of those with no or another's address. */
-export function putSourceFilters(input: SourcesInput, put: (object: KernelObject) => void): void {
+/**
+ * Makes the filters of frames with another vNIC's address, or with none.
+ * @param queueId of what isn't a vNIC's, see CatchAllFilter
+ */
+export function putSourceFilters(input: SourcesInput, queueId: number, put: Put): void {
   const { bond, config, passedOnFrom } = input.team;
   if (bond === null) return;
   const { forged, unregistered } = config.sources;
+  putDeclared(input, queueId, put);
   const isJudged = judgedInterfaces(input);
   for (const { name, ifindex } of passedOnFrom) {
     const place = { device: bond.name, from: name, handle: ifindex } as const;
@@ -75,6 +83,32 @@ function judgedInterfaces({ team, roster, minors, taps }: SourcesInput) {
   for (const [index, { domain }] of roster.members.entries())
     if (domain.phase !== "incoming" && minors[index] !== 0) judged.add(taps[index] as number);
   return (ifindex: number) => judged.has(ifindex);
+}
+
+/**
+ * Makes the filters of addresses that guests declare besides their own. A vNIC's own address is nobody else's to declare.
+ * @param queueId of what isn't a vNIC's
+ */
+function putDeclared(input: SourcesInput, queueId: number, put: Put): void {
+  const { team, roster, minors, taps } = input;
+  if (taps === null || team.bond === null) return;
+  const declaring = roster.members.flatMap(({ domain, vnic }, index) =>
+    (vnic.policy.addresses?.length ?? 0) > 0 && domain.phase !== "incoming" ? [index] : [],
+  );
+  if (declaring.length === 0) return;
+  const own = new Set<Mac>(roster.members.map(({ vnic }) => vnic.mac));
+  const used = new Set<number>();
+  for (const index of declaring) {
+    const { tap = null, policy } = roster.members[index]?.vnic ?? {};
+    const ifindex = taps[index] as number;
+    const minor = minors[index] as number;
+    if (tap === null || ifindex <= ANYBODY || minor === 0) continue;
+    for (const mac of policy?.addresses ?? []) {
+      if (own.has(mac)) continue;
+      const handle = freeHandle(mac, ifindex, used);
+      put({ kind: "declared", device: team.bond.name, from: tap, mac, handle, minor, queueId });
+    }
+  }
 }
 
 function verdict(drops: boolean): { readonly drops?: true } {

@@ -29,6 +29,7 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "reports",
   "passed-on",
   "forged",
+  "declared",
   "host-source",
   "host-match",
   "control",
@@ -228,7 +229,7 @@ export class KernelModel {
       if (present !== undefined) this.remove(present);
       if (object.copyTo.some((to) => !known.has(to))) return ENODEV;
     }
-    if (object.kind === "passed-on" || object.kind === "forged") {
+    if (object.kind === "passed-on" || object.kind === "forged" || object.kind === "declared") {
       if (!links.read().some((link) => link.name === object.from)) return ENODEV;
     }
     if (object.kind === "catch-all" || object.kind === "queue-reset") {

@@ -46,10 +46,12 @@ const name = fc.constantFrom(
   "placement",
   "failover",
   "interface",
+  "source",
   "unknown",
 );
 const attribute = fc.constantFrom(
   "mac",
+  "macs",
   "reservation",
   "limit",
   "shares",

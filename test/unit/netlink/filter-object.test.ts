@@ -275,6 +275,18 @@ const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
   ),
   fc.record(
     {
+      kind: fc.constant("declared"),
+      device,
+      from: fc.option(fc.stringMatching(/^[a-z0-9]{1,15}$/)),
+      mac,
+      handle,
+      minor,
+      queueId: fc.nat(15),
+    },
+    plain,
+  ),
+  fc.record(
+    {
       kind: fc.constant("reports"),
       device,
       copyTo: fc.array(fc.integer({ min: 1 }), { maxLength: 4 }),

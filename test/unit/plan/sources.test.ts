@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { diffKernel } from "../../../src/diff/diff.ts";
 import { SOURCE_MODES, type SourceRules } from "../../../src/model/config.ts";
 import { type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
+import type { Mac } from "../../../src/model/mac.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { buildWorld, GBIT, macOf, type WorldSpec } from "../world.ts";
 
@@ -110,6 +111,33 @@ describe("source addresses", () => {
     assert.equal(senderOf(planWorld({ ...world, domains }).kernel, 0), null);
   });
 
+  it("that a guest declares besides its own are let in by its tap, in its class, and never another vNIC's", () => {
+    const other = "52:54:00:99:00:01" as Mac;
+    const domains = [
+      { name: "web", vnics: [{ addresses: [other, macOf(1)] }] },
+      { name: "db", vnics: [{}] },
+      { name: "lb", phase: "incoming" as const, vnics: [{ addresses: [other] }] },
+    ];
+    const kernel = kernelOf({ forged: "drop", unregistered: "drop" }, { domains });
+    const declared = [...kernel.values()].filter((object) => object.kind === "declared");
+    const own = kernel.get(`vnic bond0 ${macOf(0)}`);
+    assert.ok(own?.kind === "vnic");
+    assert.deepEqual(
+      declared.map(({ from, mac, minor, queueId }) => ({ from, mac, minor, queueId })),
+      [{ from: "vnet0", mac: other, minor: own.minor, queueId: 0 }],
+    );
+    const off = kernelOf({ forged: "off", unregistered: "off" }, { domains });
+    assert.ok([...off.values()].every(({ kind }) => kind !== "declared"));
+  });
+
+  it("that two guests declare, as VRRP's, are let in by the tap of each", () => {
+    const shared = "00:00:5e:00:01:07" as Mac;
+    const domains = ["one", "two"].map((name) => ({ name, vnics: [{ addresses: [shared] }] }));
+    const kernel = kernelOf({ forged: "off", unregistered: "log" }, { domains });
+    const taps = [...kernel.values()].flatMap((o) => (o.kind === "declared" ? [o.from] : []));
+    assert.deepEqual(taps, ["vnet0", "vnet1"]);
+  });
+
   const rules = fc.record({
     forged: fc.constantFrom(...SOURCE_MODES),
     unregistered: fc.constantFrom(...SOURCE_MODES),
@@ -140,15 +168,18 @@ describe("source addresses", () => {
   });
 
   it("are planned in steps as at once, whatever changes", () => {
-    const world = (sources: SourceRules, count: number, taps: number) =>
+    const world = (sources: SourceRules, count: number, taps: number, declares: boolean) =>
       buildWorld({
         uplinks: UPLINKS,
-        domains: Array.from({ length: count }, (_, n) => ({ name: `vm${n}`, vnics: [{}] })),
+        domains: Array.from({ length: count }, (_, n) => ({
+          name: `vm${n}`,
+          vnics: [declares ? { addresses: ["52:54:00:99:00:01" as Mac] } : {}],
+        })),
         passedOnFrom: INTERFACES.slice(0, taps),
         config: { sources },
       });
     const worlds = fc
-      .tuple(rules, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 6 }))
+      .tuple(rules, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 6 }), fc.boolean())
       .map((given) => world(...given));
     fc.assert(
       fc.property(worlds, worlds, (before, after) => {

@@ -13,6 +13,11 @@ import { until } from "../../wait.ts";
 
 const DEFAULT = "7570:fff0";
 
+/** What the forger has by right besides its own; the victim's it can't declare. */
+const DECLARED = "52:54:00:00:77:77";
+const DECLARATION = `<uplink:interface mac="52:54:00:00:00:02">
+<uplink:source macs="${DECLARED} 52:54:00:00:00:01"/></uplink:interface>`;
+
 interface TcFilter {
   readonly options?: { readonly indev?: string; readonly actions?: unknown };
 }
@@ -24,9 +29,9 @@ const judged = () =>
   );
 
 /** A domain whose tap its XML names, and its stand-in, which knows its way out without asking. */
-function startKnown(number: number, name: string): Guest {
+function startKnown(number: number, name: string, annotation = ""): Guest {
   const mac = `52:54:00:00:00:0${number}`;
-  const domain = { name, macs: [mac], taps: [`tap${number}`] };
+  const domain = { name, macs: [mac], taps: [`tap${number}`], annotation };
   startDomain(domain);
   const standin = addStandin({ number, mac });
   return { ...standin, domain };
@@ -66,7 +71,7 @@ describe("source addresses", () => {
 
   async function start(sources: string): Promise<{ victim: Guest; forger: Guest }> {
     daemon = await startDaemon({ config: labConfig({ team: `    sources: ${sources}` }) });
-    const [victim, forger] = [startKnown(1, "victim"), startKnown(2, "forger")];
+    const [victim, forger] = [startKnown(1, "victim"), startKnown(2, "forger", DECLARATION)];
     await until("both to be believed by their taps only", () => {
       const from = judged();
       return [victim.tap, forger.tap].every((tap) => from.includes(tap));
@@ -91,8 +96,10 @@ describe("source addresses", () => {
       const own = await sendAs(forger, forger.mac, classes);
       const forged = await sendAs(forger, victim.mac, classes);
       const nobodys = await sendAs(forger, "52:54:00:00:99:99", classes);
-      console.log(`      ${JSON.stringify({ own, forged, nobodys })}`);
-      assert.ok(own.arrived > 100 && (own.went[1] ?? 0) > 100, "its own is in its class");
+      const declared = await sendAs(forger, DECLARED, classes);
+      console.log(`      ${JSON.stringify({ own, declared, forged, nobodys })}`);
+      for (const { arrived, went } of [own, declared])
+        assert.ok(arrived > 100 && (went[1] ?? 0) > 100, "what is its own is in its class");
       for (const { went, arrived } of [forged, nobodys]) {
         assert.equal(arrived, 0);
         assert.equal(went[0], 0, "the victim's class");
