@@ -37,6 +37,7 @@ export function describeTampering(changes: readonly Tampering[]): string | null 
   return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}`;
 }
 
+/** What names an interface that is gone, which the kernel has forgotten by itself. */
 function isLeftBehind(object: KernelObject): boolean {
   switch (object.kind) {
     case "passed-on":
@@ -61,6 +62,7 @@ function whatHappened(
     case "add":
       return before === undefined || isRebuilt ? null : "gone";
     case "change":
+      if (isLeftBehind(step.before)) return null;
       return before === undefined || isDeepStrictEqual(before, step.before) ? null : "changed";
     case "delete":
       // An interface that is gone leaves its filter behind, and the kernel forgets its name.

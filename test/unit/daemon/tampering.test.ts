@@ -3,6 +3,7 @@ import { describeTampering, findTampering } from "../../../src/daemon/tampering.
 import { diffKernel } from "../../../src/diff/diff.ts";
 import type { HtbClass, KernelObject } from "../../../src/model/kernel.ts";
 import { kernelKey } from "../../../src/model/kernel.ts";
+import type { Mac } from "../../../src/model/mac.ts";
 
 const klass = (minor: number, change: Partial<HtbClass> = {}): HtbClass => ({
   kind: "class",
@@ -53,6 +54,17 @@ describe("somebody else's change", () => {
     const steps = diffKernel(mapOf(of(null)), mapOf());
     assert.equal(steps.length, 1);
     assert.deepEqual(findTampering(mapOf(of("vnet0")), steps), []);
+  });
+
+  it("isn't a vNIC's tap that is gone, whose filter is then led to nowhere", () => {
+    const of = (from?: string): KernelObject => ({
+      ...{ kind: "vnic", device: "bond0", mac: "52:54:00:00:00:01" as Mac, handle: 1, minor: 16 },
+      ...{ steering: "hash", actionIndex: 0, ...(from === undefined ? {} : { from }) },
+    });
+    const settled = mapOf(of("vnet0"));
+    assert.deepEqual(findTampering(settled, diffKernel(mapOf(of("")), mapOf())), []);
+    assert.deepEqual(findTampering(settled, diffKernel(mapOf(of("")), mapOf(of()))), []);
+    assert.equal(findTampering(settled, diffKernel(mapOf(of()), settled)).length, 1);
   });
 
   it("is told in one line, however much it was", () => {
