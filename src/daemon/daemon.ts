@@ -25,6 +25,7 @@ import { EventLog } from "./events.ts";
 import { handleHook } from "./hooks.ts";
 import { Journal } from "./journal.ts";
 import { openLogWriter } from "./journald.ts";
+import { refuseNewerLayout } from "./layout.ts";
 import { LinuxKernel } from "./linux-kernel.ts";
 import { ControlLoop } from "./loop.ts";
 import { Migrations } from "./migrations.ts";
@@ -108,6 +109,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
         `no kernel events any more: ${message}; everything is read every few seconds`,
       ),
   });
+  refuseNewerLayout(kernel, loaded.config);
   const frames = openFrames();
   const prober: Prober = new Prober({
     frames,

@@ -19,7 +19,14 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   // What the kernel takes away with its parent is made anew although it is the same.
   const { changes, deletes } =
     gone.size === 0 ? found : findDifferences(present, desired, null, gone);
-  return [...sortGroups(changes, 1), ...sortSteps(withoutVanishing(deletes), -1)];
+  const isStrange = ({ object }: Step) => object.kind === "unknown-filter";
+  const strange = deletes.filter(isStrange);
+  const others = sortSteps(withoutVanishing(deletes.filter((step) => !isStrange(step))), -1);
+  const made = sortGroups(changes, 1);
+  // What has the form of another version stands where ours is to be, by whatever handle: it goes before any of ours comes.
+  const firstFilter = made.findIndex(({ object }) => RANK[object.kind] > RANK.clsact);
+  const at = firstFilter < 0 ? made.length : firstFilter;
+  return [...made.slice(0, at), ...strange, ...made.slice(at), ...others];
 }
 
 const NOTHING_GONE: ReadonlySet<string> = new Set();

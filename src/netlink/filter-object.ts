@@ -18,6 +18,7 @@ import {
   type ForgedFilter,
   type HostMatchFilter,
   type HostSourceFilter,
+  LAYOUT,
   type PassedOnFilter,
   type ProbeGuard,
   type QueueResetFilter,
@@ -263,7 +264,7 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
   });
   switch (object.kind) {
     case "catch-all":
-      return at("egress", FILTER_PRIORITY.catchAll, SINGLE_HANDLE);
+      return at("egress", FILTER_PRIORITY.catchAll, LAYOUT);
     case "vnic":
       return at("egress", FILTER_PRIORITY.vnic, object.handle);
     case "reports":

@@ -5,10 +5,12 @@
  */
 import type { KernelSnapshot, TeamDevices } from "../../src/daemon/ports.ts";
 import { NetlinkError } from "../../src/model/errors.ts";
+import { FILTER_PRIORITY } from "../../src/model/filter-priority.ts";
 import {
   type Conflict,
   type KernelObject,
   kernelKey,
+  LAYOUT,
   MAX_QUEUE_ID,
 } from "../../src/model/kernel.ts";
 import type { Step } from "../../src/model/step.ts";
@@ -36,6 +38,7 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "queue-reset",
   "reflection",
   "redirect",
+  "unknown-filter",
 ]);
 
 export class KernelModel {
@@ -210,6 +213,8 @@ export class KernelModel {
     const { links, objects } = this;
     const key = kernelKey(object);
     if (!objects.has(`clsact ${object.device}`)) return EINVAL;
+    // A priority has one matchall (mall_change), of whatever version.
+    if (object.kind === "catch-all" && objects.has(olderCatchAllKey)) return EEXIST;
     if ("handle" in object) {
       const moves = before !== null && "handle" in before && before.handle !== object.handle;
       if (moves && present !== undefined) this.remove(present);
@@ -300,3 +305,15 @@ function foreignRoot(device: string, found: string): Conflict {
     blocking: true,
   };
 }
+
+/** The bond's catch-all as another version of uplinkd has made it. */
+export const OLDER_CATCH_ALL: KernelObject = {
+  kind: "unknown-filter",
+  device: BOND,
+  hook: "egress",
+  priority: FILTER_PRIORITY.catchAll,
+  protocol: 3,
+  handle: LAYOUT,
+  filterKind: "matchall",
+};
+const olderCatchAllKey = kernelKey(OLDER_CATCH_ALL);

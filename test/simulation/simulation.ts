@@ -3,16 +3,17 @@
  * seed is one history, every time.
  */
 
+import { kernelKey } from "../../src/model/kernel.ts";
 import { VirtualClock } from "./clock.ts";
 import { drawWish, type Event } from "./event.ts";
 import { type Guest, makeGuest } from "./guest.ts";
 import { happen } from "./happen.ts";
 import type { Daemon, Outside } from "./host.ts";
 import { checkAlways, checkAtRest, type Violation } from "./invariants.ts";
-import { KernelModel } from "./kernel.ts";
+import { KernelModel, OLDER_CATCH_ALL } from "./kernel.ts";
 import { LibvirtModel } from "./libvirt.ts";
 import { Life } from "./life.ts";
-import { Links } from "./links.ts";
+import { BOND, Links } from "./links.ts";
 import { Random } from "./random.ts";
 import { loadedFor } from "./setting.ts";
 import { Traffic } from "./traffic.ts";
@@ -157,10 +158,21 @@ export class Simulation {
     if (this.upgrading && this.disk !== null && !this.watcher.isJournalDamaged()) {
       this.added = `at ${this.clock.now()}`;
       this.disk = JSON.stringify({ ...JSON.parse(this.disk), added: this.added });
+      this.#leaveOlderForm();
     }
     this.upgrading = false;
     this.life = new Life(this);
     this.life.begin();
+  }
+
+  /** The version before had another form of a filter. */
+  #leaveOlderForm(): void {
+    const { kernel, watcher } = this;
+    const ours = kernel.objects.get(`catch-all ${BOND}`);
+    if (ours === undefined) return;
+    kernel.remove(ours);
+    kernel.objects.set(kernelKey(OLDER_CATCH_ALL), OLDER_CATCH_ALL);
+    watcher.noteFault();
   }
 
   /** kill -9: nothing of it runs any more; calls that are on their way still reach libvirt. */

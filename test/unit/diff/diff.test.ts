@@ -45,6 +45,28 @@ describe("the diff", () => {
     assert.deepEqual(summary(steps), ["change class eno1 7570:11", "change class eno1 7570:10"]);
   });
 
+  it("takes away what another version has made of a filter before ours comes in its place", () => {
+    const clsact: KernelObject = { kind: "clsact", device: "bond0" };
+    const older: KernelObject = {
+      ...{ kind: "unknown-filter", device: "bond0", hook: "egress", priority: 7570 },
+      ...{ protocol: 3, handle: 1, filterKind: "matchall" },
+    };
+    const ours: KernelObject = { kind: "catch-all", device: "bond0", minor: 16, queueId: 0 };
+    assert.deepEqual(
+      summary(diffKernel(mapOf(clsact, older), mapOf(htb(2), klass(16, 8), clsact, ours))),
+      [
+        "add htb eno1",
+        "add class eno1 7570:10",
+        "delete unknown-filter bond0 egress 7570 3 1",
+        "add catch-all bond0",
+      ],
+    );
+    assert.deepEqual(summary(diffKernel(mapOf(clsact, older, htb(2)), mapOf(clsact))), [
+      "delete unknown-filter bond0 egress 7570 3 1",
+      "delete htb eno1",
+    ]);
+  });
+
   it("makes classes and leaves anew that vanish with a qdisc that can't be changed", () => {
     const steps = diffKernel(
       mapOf(htb(2), klass(1, 80), leaf(1)),

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { applySteps } from "../../../../src/apply/kernel.ts";
+import { findNewerLayout } from "../../../../src/daemon/layout.ts";
+import { diffKernel } from "../../../../src/diff/diff.ts";
+import { DEFAULT_MINOR, type KernelObject, kernelKey } from "../../../../src/model/kernel.ts";
+import { dumpKernel, dumpLinks } from "../../../../src/netlink/dump.ts";
+import { RequestSocket } from "../../../../src/netlink/socket.ts";
+import { resetToBare } from "../../bare.ts";
+import { readJson, tc } from "../../command.ts";
+import { buildHost } from "../../host.ts";
+
+interface TcFilter {
+  readonly options?: { readonly handle?: number };
+}
+
+const EGRESS = "dev bond0 egress protocol all pref 7570";
+const OURS: readonly KernelObject[] = [
+  { kind: "clsact", device: "bond0" },
+  { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 0 },
+];
+
+describe("what another version has put into the kernel", () => {
+  let socket: RequestSocket;
+
+  beforeEach(async () => {
+    await resetToBare();
+    await buildHost();
+    socket = RequestSocket.open();
+  });
+  afterEach(() => socket.close());
+
+  const read = () =>
+    dumpKernel(socket, dumpLinks(socket), [{ bond: "bond0", ports: ["nic0", "nic1"] }]).objects;
+  const apply = (steps: Parameters<typeof applySteps>[0]) => {
+    const ifindexes = new Map(dumpLinks(socket).map((link) => [link.name, link.ifindex]));
+    return applySteps(steps, socket, (name) => ifindexes.get(name));
+  };
+  const handles = () =>
+    readJson<TcFilter>("tc", "filter show dev bond0 egress").flatMap(
+      ({ options }) => options?.handle ?? [],
+    );
+
+  it("is taken over in one go where it has another form, and layout 1 is what tc shows as its handle", async () => {
+    const wanted = new Map([
+      ...read(),
+      ...OURS.map((object) => [kernelKey(object), object] as const),
+    ]);
+    assert.deepEqual(await apply(diffKernel(read(), wanted)), []);
+    assert.deepEqual([handles(), findNewerLayout(read())], [[1], null]);
+    for (const handle of ["0x1", "0x5"]) {
+      tc([
+        `filter del ${EGRESS}`,
+        `filter add ${EGRESS} handle ${handle} matchall action skbedit priority 7570:fff0 pipe`,
+      ]);
+      assert.ok(!read().has("catch-all bond0"), "it isn't as we write it");
+      assert.deepEqual(await apply(diffKernel(read(), wanted)), [], "nothing is refused");
+      assert.ok(read().has("catch-all bond0"));
+      assert.deepEqual([handles(), diffKernel(read(), wanted)], [[1], []]);
+    }
+  });
+
+  it("is told by its handle where it is newer", () => {
+    tc([
+      "qdisc add dev bond0 clsact",
+      `filter add ${EGRESS} handle 0x2 matchall action skbedit priority 7570:fff0 continue`,
+    ]);
+    assert.deepEqual(findNewerLayout(read()), { device: "bond0", layout: 2 });
+  });
+});
