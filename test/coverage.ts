@@ -24,9 +24,12 @@ interface Script {
 
 const ROOT = join(import.meta.dirname, "..");
 /** Tests with properties on grammars of input: see docs/testing.md, "Bad input". */
-const FUZZERS = globSync("test/unit/{libvirt,policy,hook,control,netlink}/*.test.ts", {
-  cwd: ROOT,
-}).filter((file) => readFileSync(join(ROOT, file), "utf8").includes("fast-check"));
+const FUZZERS = [
+  ...globSync("test/unit/{libvirt,policy,hook,control,netlink}/*.test.ts", { cwd: ROOT }).filter(
+    (file) => readFileSync(join(ROOT, file), "utf8").includes("fast-check"),
+  ),
+  "test/unit/fuzz/corpus.test.ts",
+];
 
 const named = process.argv.slice(2);
 const files = named.length > 0 ? named : FUZZERS;
