@@ -123,9 +123,11 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
         return !classes.has(classOf(object)) && !qdiscs.has(object.device);
       case "class":
         return !qdiscs.has(object.device);
+      // What drops frames for their address goes before the addresses are forgotten.
+      case "passed-on":
+        return object.drops === true || !hooks.has(object.device);
       case "catch-all":
       case "reports":
-      case "passed-on":
       case "forged":
       case "declared":
       case "host-source":

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { diffKernel } from "../../../src/diff/diff.ts";
+import { diffRelease } from "../../../src/diff/release.ts";
 import { SOURCE_MODES, type SourceRules } from "../../../src/model/config.ts";
 import { type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
 import type { Mac } from "../../../src/model/mac.ts";
@@ -165,6 +166,14 @@ describe("source addresses", () => {
         }
       }),
     );
+  });
+
+  it("are dropped no more once a release begins to forget them", () => {
+    const kernel = new Map(kernelOf({ forged: "drop", unregistered: "drop" }));
+    const steps = diffRelease(kernel, [], ["bond0", "eno1", "eno2"]);
+    const kinds = steps.map(({ object }) => object.kind);
+    assert.equal(kinds.filter((kind) => kind === "passed-on").length, 3);
+    assert.ok(kinds.lastIndexOf("passed-on") < kinds.indexOf("vnic"));
   });
 
   it("are planned in steps as at once, whatever changes", () => {
