@@ -36,14 +36,19 @@ export function knownBefore(
   const ours = new Set<string>();
   for (const object of kernel.values())
     if ("device" in object && isMarked(object)) ours.add(object.device);
+  // Where somebody else's qdisc stands in our place we have given up our marks, not the queue id.
+  if (ours.size > 0)
+    for (const object of kernel.values())
+      if (object.kind === "port-queue" && object.queueId > 0) ours.add(object.device);
   const assumed: UnmarkedObject[] = [];
   const created: string[] = [];
   for (const object of kernel.values()) {
+    // An empty clsact does nothing, and one that others have filters in is left in any case.
+    if (object.kind === "clsact" && ours.size > 0) created.push(object.device);
     // On what carries our marks the kernel's defaults. Of a bond's updelay and active port nothing is assumed.
     if (!("device" in object) || !ours.has(object.device)) continue;
     if (object.kind === "port-queue") assumed.push({ ...object, queueId: 0 });
     if (object.kind === "promiscuity") assumed.push({ ...object, on: false });
-    if (object.kind === "clsact") created.push(object.device);
   }
   return { before: assumed, clsactCreated: created };
 }

@@ -347,6 +347,7 @@ async function end(
   guest.ending = true;
   guest.pausedBy = null;
   guest.takenOver = false;
+  if (signal === "stopped") simulation.libvirt.mover.stop(guest);
   simulation.libvirt.emit(guest, signal);
   await callHook(simulation, guest, "stopped", "end", xml);
   await callHook(simulation, guest, "release", "end", xml);

@@ -76,6 +76,11 @@ export class Mover {
     end("canceled by client");
   }
 
+  /** The guest has ended, whoever ended it: its job ends with its process (qemuProcessStop). */
+  stop({ uuid }: Guest): void {
+    this.#jobs.get(uuid)?.("domain is not running");
+  }
+
   /** libvirtd has restarted: it cancels what it finds under way. */
   abortAll(): void {
     for (const end of [...this.#jobs.values()]) end("End of file while reading data");

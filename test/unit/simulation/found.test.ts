@@ -106,6 +106,27 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "after a damaged journal a port with somebody else's qdisc is known to be ours, too",
+      68,
+      [
+        then(1120, { kind: "foreign-root", port: 3 }),
+        then(324, { kind: "journal-damaged", downMs: 10 }),
+        then(747, { kind: "enable" }),
+        then(746, { kind: "start", guest: 19 }),
+        then(406, { kind: "port-released", port: 1 }),
+      ],
+    ],
+    [
+      "a release after a damaged journal takes back the queue id of a port with somebody else's qdisc",
+      86,
+      [
+        then(9, { kind: "foreign-root", port: 1 }),
+        then(3423, { kind: "journal-damaged", downMs: 2000 }),
+        then(3290, { kind: "release" }),
+        then(1000, { kind: "nothing" }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [
