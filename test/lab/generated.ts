@@ -35,7 +35,7 @@ export interface Midway {
   /** Uplinks that are gone already. */
   readonly gone: readonly string[];
   /** By which uplink each MAC's frames go now. */
-  readonly vias: ReadonlyMap<string, string>;
+  readonly vias: Homes;
 }
 
 /** Numbers that look random and are the same for the same seed (mulberry32). */
@@ -120,7 +120,7 @@ announcements: off
 export function simulated(
   { speeds, host }: Frame,
   guests: readonly GeneratedGuest[],
-  homes: ReadonlyMap<string, string>,
+  homes: Homes,
   failed: readonly string[],
   midway: Midway = { gone: [], vias: new Map() },
 ): SimulationDocument {
@@ -175,8 +175,11 @@ function withVias(world: World, vias: Midway["vias"]): World {
   };
 }
 
+/** An uplink for each MAC. */
+export type Homes = ReadonlyMap<string, string>;
+
 /** By which uplink each MAC's frames go, as the kernel's filters say. */
-export function readVias(): ReadonlyMap<string, string> {
+export function readVias(): Homes {
   return new Map([...readPins()].map(([mac, { uplink }]) => [mac, uplink ?? ""]));
 }
 
@@ -308,4 +311,40 @@ export async function assertHeld(
   };
   await until("as simulated", isAsExpected, limitMs, 200).catch(() => undefined);
   assert.deepEqual(held, expected, when);
+}
+
+/** Until the kernel holds what a plan for the world as it is makes of where everybody is. */
+export async function assertSettled(
+  frame: Frame,
+  guests: readonly GeneratedGuest[],
+  homes: Homes,
+  gone: readonly string[],
+  when: string,
+): Promise<void> {
+  let last: unknown = null;
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const answer = simulated(frame, guests, homes, [], { gone, vias: readVias() });
+    try {
+      await assertHeld(guests, answer, when, 1000);
+      return;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+}
+
+/** Adds one to each who goes by another uplink than before. */
+export function countMoves(moved: Map<string, number>, before: Homes): void {
+  for (const [mac, via] of readVias())
+    moved.set(mac, (moved.get(mac) ?? 0) + Number(before.get(mac) !== via));
+}
+
+/** Nothing is done to any domain. */
+export async function assertUntouched(daemon: Daemon): Promise<void> {
+  const { domains } = await daemon.status();
+  for (const { name, action, pausedByUs, phase } of domains) {
+    assert.deepEqual([pausedByUs, phase], [false, "running"], name);
+    assert.ok(action === "none" || action === "throttle", `${name}: ${action}`);
+  }
 }
