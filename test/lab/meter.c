@@ -93,7 +93,11 @@ static int open_between(int type, const char *from, int from_port, const char *t
   setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &megabytes, sizeof megabytes);
   if (bind(fd, (struct sockaddr *)&address, length) < 0) die("bind");
   length = parse_address(to, port, &address);
-  if (connect(fd, (struct sockaddr *)&address, length) < 0) die("connect");
+  /* Who is to listen may have been started a moment ago, too. */
+  for (int tries = 0; connect(fd, (struct sockaddr *)&address, length) < 0; tries++) {
+    if (errno != ECONNREFUSED || tries == 100 || ended) die("connect");
+    sleep_until(now_ns() + NS_PER_S / 20);
+  }
   return fd;
 }
 
