@@ -100,6 +100,7 @@ for (const speed of ["20mbit", "40mbit"]) {
       const rates = await contend(guests, 16e6, 16e6);
       const got = classIds.map((classId) => rates.get(classId) ?? 0);
       const sum = got.reduce((total, rate) => total + rate, 0);
+      assert.ok(sum >= 20e6 * 0.85, `they kept the line busy: ${(sum / 1e6).toFixed(2)}`);
       for (const [index, shares] of [100, 200, 400].entries()) {
         within(got[index] ?? 0, (sum * shares) / 700, 0.1, `${shares} of 700 shares`);
       }
