@@ -121,6 +121,22 @@ describe("status as text", () => {
     );
   });
 
+  it("says by whose tap frames came whose address isn't its own", () => {
+    const [team] = exampleStatus.teams;
+    assert.ok(team !== undefined);
+    const frames = { forgedFrames: 7, unregisteredFrames: 0 };
+    const sources = {
+      forged: "drop",
+      unregistered: "log",
+      interfaces: [{ device: "vnet3", domain: "web2", ...frames }],
+    } as const;
+    const text = render({ ...exampleStatus, teams: [{ ...team, sources }] })
+      .map((line) => line.trim())
+      .join(" ");
+    assert.ok(text.includes("source addresses: forged drop, unregistered log"));
+    assert.ok(text.includes("vnet3 (web2) sent 7 frames with another vNIC's address, 0 with no"));
+  });
+
   it("paints only when asked", () => {
     assert.ok(!render(exampleStatus).join("").includes("\u001b"));
     const colourful = renderStatus(exampleStatus, nowMs, { width: 80, paint: painted });
