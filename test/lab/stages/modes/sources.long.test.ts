@@ -12,6 +12,8 @@ import { Flood, Sink } from "../../traffic.ts";
 import { until } from "../../wait.ts";
 
 const DEFAULT = "7570:fff0";
+/** A guest that says nothing else reports its groups and asks for neighbours: few frames against the hundreds of a flood. */
+const OWN_FRAMES = 20;
 
 /** What the forger has by right besides its own; the victim's it can't declare. */
 const DECLARED = "52:54:00:00:77:77";
@@ -102,7 +104,7 @@ describe("source addresses", () => {
         assert.ok(arrived > 100 && (went[1] ?? 0) > 100, "what is its own is in its class");
       for (const { went, arrived } of [forged, nobodys]) {
         assert.equal(arrived, 0);
-        assert.equal(went[0], 0, "the victim's class");
+        assert.ok((went[0] ?? 0) <= OWN_FRAMES, "the victim's class");
       }
       assert.ok(ping(victim.namespace, outside.ipv4) >= 4, "the victim's own frames");
     },
@@ -114,7 +116,7 @@ describe("source addresses", () => {
     for (const mac of [victim.mac, "52:54:00:00:99:99"]) {
       const { went, arrived } = await sendAs(forger, mac, [classId, DEFAULT]);
       assert.ok(arrived > 100);
-      assert.equal(went[0], 0, "the victim's class");
+      assert.ok((went[0] ?? 0) <= OWN_FRAMES, "the victim's class");
       assert.ok((went[1] ?? 0) > 100, "the default class");
     }
     await until("both to be told", () => {
