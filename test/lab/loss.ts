@@ -37,8 +37,9 @@ export interface LossReport {
   readonly back: Direction;
   /** How late the latest datagram of both was sent. */
   readonly latestMs: number;
-  /** Datagrams of either that were sent more than 25 ms after their time. */
+  /** Datagrams of either that were sent more than 2 ms after their time, and those of a alone. */
   readonly late: readonly Late[];
+  readonly lateThere: readonly Late[];
 }
 
 /** Datagrams in a row that were sent late; in the conversation's time, as planned. */
@@ -78,6 +79,8 @@ const PUNCTUAL_MS = 150;
 /** A pull is over within this time, bonding's own detection by polling included. */
 const DECIDED_MS = 220;
 const BEFORE_MS = 30;
+/** A millisecond on its way, and one of rounding. */
+const SLACK_MS = 2;
 
 /** Small numbered datagrams both ways between two ends, at a fixed pace, until finished. */
 export class Conversation {
@@ -138,12 +141,17 @@ export class Conversation {
       there: this.#direction(a, b),
       back: this.#direction(b, a),
       latestMs: Math.max(a.latestMs, b.latestMs),
-      late: [...a.late, ...b.late].map(([first, count, worstMs]) => ({
-        fromMs: first * this.#intervalMs,
-        toMs: (first + count) * this.#intervalMs,
-        worstMs,
-      })),
+      late: [...this.#lateOf(a), ...this.#lateOf(b)],
+      lateThere: this.#lateOf(a),
     };
+  }
+
+  #lateOf({ late }: PaceReport): readonly Late[] {
+    return late.map(([first, count, worstMs]) => ({
+      fromMs: first * this.#intervalMs,
+      toMs: (first + count) * this.#intervalMs,
+      worstMs,
+    }));
   }
 
   #direction(from: PaceReport, to: PaceReport): Direction {
@@ -180,8 +188,15 @@ export interface PullsShape extends ConversationShape {
 }
 
 export interface PullsReport {
-  /** Frames lost by each pull, and by each plug, per direction. */
-  readonly pulls: readonly { readonly there: number; readonly back: number }[];
+  /**
+   * Frames lost by each pull, and by each plug, per direction. What comes back finds its new way by what the near end
+   * sends: `backUnasked` are those lost while the near end sent nothing although it was due.
+   */
+  readonly pulls: readonly {
+    readonly there: number;
+    readonly back: number;
+    readonly backUnasked: number;
+  }[];
   readonly plugs: readonly { readonly there: number; readonly back: number }[];
   readonly whole: LossReport;
 }
@@ -215,10 +230,26 @@ export async function measurePulls(shape: PullsShape): Promise<PullsReport> {
     back: lostBetween(whole.back, fromMs, toMs),
   });
   return {
-    pulls: moments.map(({ pulledMs, pluggedMs }) => lost(pulledMs, pluggedMs)),
+    pulls: moments.map(({ pulledMs, pluggedMs }) => ({
+      ...lost(pulledMs, pluggedMs),
+      backUnasked: lostUnasked(whole, pulledMs, pluggedMs),
+    })),
     plugs: moments.map(({ pluggedMs, endMs }) => lost(pluggedMs, endMs)),
     whole,
   };
+}
+
+/** Frames of the way back whose gap lies within a time in which the near end was late. */
+function lostUnasked({ back, lateThere }: LossReport, fromMs: number, toMs: number): number {
+  return back.gaps
+    .filter(({ atMs }) => atMs >= fromMs && atMs < toMs)
+    .filter(({ atMs, frames }) =>
+      lateThere.some(
+        (late) =>
+          late.fromMs <= atMs + frames && late.toMs >= atMs && late.worstMs >= frames - SLACK_MS,
+      ),
+    )
+    .reduce((sum, { frames }) => sum + frames, 0);
 }
 
 /** What a pull costs is decided while the senders are punctual, or nothing is known. */

@@ -150,8 +150,8 @@ struct late_span {
   int64_t worst_ns;
 };
 
-#define LATE_NS (25 * NS_PER_MS)
-#define MAX_LATE_SPANS 1000
+#define LATE_NS (2 * NS_PER_MS)
+#define MAX_LATE_SPANS 50000
 
 static int pace(char **args) {
   int64_t interval_ns = atoll(args[3]) * 1000, start_ns = atoll(args[5]);

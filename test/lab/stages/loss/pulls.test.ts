@@ -100,7 +100,11 @@ async function measureQuietly(
   for (let fault = 0; reports.length < PULLS; ) {
     pulls += 1;
     try {
-      reports.push(await measurePulls({ ...shape(), pulls: 1 }));
+      const report = await measurePulls({ ...shape(), pulls: 1 });
+      const unasked = report.pulls.reduce((sum, { backUnasked }) => sum + backUnasked, 0);
+      if (unasked > 1)
+        throw new LabFault(`${unasked} lost on the way back while the guest was late`);
+      reports.push(report);
     } catch (error) {
       fault += 1;
       if (!(error instanceof LabFault) || fault > FAULTS) throw error;
@@ -121,7 +125,7 @@ async function measureQuietly(
 
 function print(what: string, { pulls, plugs }: Losses): void {
   const words = (["there", "back"] as const).map((way) => {
-    const lost = (moments: PullsReport["pulls"]) => moments.map((moment) => moment[way]);
+    const lost = (moments: PullsReport["plugs"]) => moments.map((moment) => moment[way]);
     return `${way} ${lost(pulls).join(" ")} (median ${median(lost(pulls))}), at the return ${lost(plugs).join(" ")}`;
   });
   console.log(`      ${what}: ${words.join("; ")}`);
