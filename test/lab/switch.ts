@@ -177,26 +177,31 @@ export function rememberNeighbour(address: string, mac: string): void {
   ip([`neigh replace ${address} lladdr ${mac} dev sbr nud permanent`], switchNamespace);
 }
 
-/** Has the switch count the announcements of a MAC that come in by each cable. */
-export function countAnnouncements(mac: string): void {
+/** Has the switch count the announcements of MACs that come in by each cable. */
+export function countAnnouncements(...macs: readonly string[]): void {
   tc(
     portNames().flatMap((port) => [
       `qdisc add dev ${port} clsact`,
-      `filter add dev ${port} ingress pref 1 protocol 0x8035 flower src_mac ${mac} action ok`,
+      ...macs.map(
+        (mac) =>
+          `filter add dev ${port} ingress pref 1 protocol 0x8035 flower src_mac ${mac} action ok`,
+      ),
     ]),
     switchNamespace,
   );
 }
 
-/** Those that have come so far, by cable. */
-export function readAnnouncements(): readonly number[] {
+/** Those that have come so far, by cable; one MAC's, or of all that are counted. */
+export function readAnnouncements(mac?: string): readonly number[] {
   interface Filter {
     readonly options?: {
+      readonly keys?: { readonly src_mac?: string };
       readonly actions?: readonly { readonly stats?: { readonly packets: number } }[];
     };
   }
   return portNames().map((port) =>
     readJson<Filter>("tc", `-s filter show dev ${port} ingress`, switchNamespace)
+      .filter(({ options }) => mac === undefined || options?.keys?.src_mac === mac)
       .flatMap(({ options }) => options?.actions ?? [])
       .reduce((sum, { stats }) => sum + (stats?.packets ?? 0), 0),
   );
