@@ -95,7 +95,8 @@ export function leavesBy(
   const counts = uplinks.map((_, index) => (after[index] ?? 0) - (before[index] ?? 0));
   const used = uplinks.filter((_, index) => (counts[index] ?? 0) >= BURST);
   const others = uplinks.filter(
-    (name, index) => !used.includes(name) && (counts[index] ?? 0) >= BURST / 4,
+    // A NIC that has just come up reports its groups a few times, and reports leave by every uplink.
+    (name, index) => !used.includes(name) && (counts[index] ?? 0) >= BURST / 2,
   );
   return used.length === 1 && others.length === 0 ? (used[0] ?? "") : "";
 }
