@@ -15,6 +15,8 @@ const PULLS = 5;
 const RETURNS = 2;
 /** Pulls of a series that may be measured once more. */
 const FAULTS = 15;
+/** Frames that may be lost on the way back while the guest itself was late, where a frame counts and where dozens do. */
+const [EXACT, ROUGH] = [1, 10];
 
 describe("pulled cables", () => {
   let daemon: Daemon;
@@ -26,11 +28,12 @@ describe("pulled cables", () => {
   });
 
   /** Pulls the cable of a guest at home on `uplink`, by a guest that nobody has seen moving after every other pull. */
-  async function measureAt(uplink: string, firstNumber: number): Promise<Losses> {
+  async function measureAt(uplink: string, firstNumber: number, unasked: number): Promise<Losses> {
     let number = firstNumber;
     const start = () => startGuest(number, `guest${number}`, prefer(uplink));
     let guest = start();
     return await measureQuietly(
+      unasked,
       () => ({ a: guest, b: outside, settleMs: 500, cable: Number(uplink.slice("nic".length)) }),
       async (pulls) => {
         await allAtHome(daemon, [guest]);
@@ -47,7 +50,7 @@ describe("pulled cables", () => {
     await resetToBare();
     await buildHost();
     const standin = addStandin({ number: 1 });
-    const plain = await measureQuietly(() => ({
+    const plain = await measureQuietly(ROUGH, () => ({
       a: standin,
       b: outside,
       settleMs: 500,
@@ -61,9 +64,9 @@ describe("pulled cables", () => {
     await setActivePort("nic0");
     daemon = await startDaemon({ config: quickConfig() });
     started = true;
-    const off = await measureAt("nic1", 11);
+    const off = await measureAt("nic1", 11, EXACT);
     print("uplinkd, off the active port", off);
-    const on = await measureAt("nic0", 31);
+    const on = await measureAt("nic0", 31, ROUGH);
     print("uplinkd, on the active port", on);
     const answered = (await daemon.events())
       .filter(({ id }) => id === "loss-answered")
@@ -92,6 +95,7 @@ interface Losses extends Pick<PullsReport, "pulls" | "plugs"> {
  * measurement worthless, and only that pull is then done once more. What was pulled is plugged in by then.
  */
 async function measureQuietly(
+  unaskedLimit: number,
   shape: () => PullsShape,
   settle: (pulls: number) => Promise<void> = async () => undefined,
 ): Promise<Losses> {
@@ -102,7 +106,7 @@ async function measureQuietly(
     try {
       const report = await measurePulls({ ...shape(), pulls: 1 });
       const unasked = report.pulls.reduce((sum, { backUnasked }) => sum + backUnasked, 0);
-      if (unasked > 1)
+      if (unasked > unaskedLimit)
         throw new LabFault(`${unasked} lost on the way back while the guest was late`);
       reports.push(report);
     } catch (error) {
