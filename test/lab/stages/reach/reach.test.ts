@@ -4,6 +4,7 @@ import { run, tc } from "../../command.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, attribute, buildHost, hostAddress, setActivePort } from "../../host.ts";
+import { shareHost } from "../../one-host.ts";
 import { plug, pull } from "../../qmp.ts";
 import {
   allAtHome,
@@ -13,7 +14,6 @@ import {
   solicitedNodeGroup,
 } from "../../reached.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
-import { shareHost } from "../../shared.ts";
 import { ping } from "../../standin.ts";
 import {
   forgetAddresses,

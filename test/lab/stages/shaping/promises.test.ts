@@ -3,8 +3,8 @@ import { resetToBare } from "../../bare.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { endGuest, type Guest, labConfig, startGuest, whereIs } from "../../guests.ts";
 import { buildHost, readClassCounts } from "../../host.ts";
+import { shareHost } from "../../one-host.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
-import { shareHost } from "../../shared.ts";
 import { outside } from "../../switch.ts";
 import { Flood, measureClassRates, Sink, Stream } from "../../traffic.ts";
 
