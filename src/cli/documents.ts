@@ -1,5 +1,5 @@
 /** What each command prints with --json. Its keys are a promise to scripts: they are added, never renamed. */
-import { z } from "zod";
+import * as z from "zod";
 import {
   confirmDocument,
   drainDocument,

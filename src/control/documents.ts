@@ -2,7 +2,7 @@
  * The shapes of the API's documents: published as JSON schemas and in the API's description, and what tests judge
  * the daemon's answers and uplinkctl's --json by. Each is bound to its type, so that neither gets a key alone.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { SOURCE_MODES } from "../model/config.ts";
 import type { Problem } from "../model/domain.ts";
 import type { UplinkEvent } from "../model/event.ts";

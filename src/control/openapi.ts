@@ -1,5 +1,5 @@
 /** The API's description (OpenAPI 3.1), made of its operations and of the documents' shapes. */
-import { z } from "zod";
+import * as z from "zod";
 import { VERSION } from "../model/version.ts";
 import { errorDocument } from "./documents.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";

@@ -1,5 +1,5 @@
 /** The shape of a team's `probes` in uplinkd.yaml. Defaults are in config.ts. */
-import { z } from "zod";
+import * as z from "zod";
 import { isHostAddress, parseAddress } from "../model/address.ts";
 import { duration } from "./policy-file.ts";
 import { strictMap } from "./yaml.ts";
