@@ -1,5 +1,6 @@
 /** Memory of a process that plans for 1,000 vNICs, and whether it grows with the events that it has seen. */
 import { fork } from "node:child_process";
+import { bundleForLab } from "../test/lab/bundle.ts";
 import { runtimeOfUnit } from "../test/lab/daemon.ts";
 import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
@@ -17,7 +18,9 @@ export interface MemoryReport {
 export const memory: Benchmark = { name: "memory", run };
 
 async function run(): Promise<Result[]> {
-  const child = fork(new URL("memory-events.ts", import.meta.url), {
+  // Plain JavaScript, as the daemon is: what strips types would be measured, too.
+  const { programs, remove } = await bundleForLab(["bench/memory-events.ts"]);
+  const child = fork(programs[0] ?? "", {
     execArgv: ["--expose-gc", ...runtimeOfUnit().flags],
     env: { ...process.env, ...runtimeOfUnit().environment },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -25,7 +28,7 @@ async function run(): Promise<Result[]> {
   const report = await new Promise<MemoryReport>((resolve, reject) => {
     child.on("message", (message) => resolve(message as MemoryReport));
     child.on("exit", (code) => reject(new Error(`the measured process ended with ${code}`)));
-  });
+  }).finally(remove);
   const grownBytes = report.lateBytes - report.earlyBytes;
   return [
     resultOf(

@@ -6,13 +6,14 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
+import { failover } from "./failover.ts";
 import { hook } from "./hook.ts";
 import { memory } from "./memory.ts";
 import { plan } from "./plan.ts";
 import { findRegressions, tellRegressions } from "./regression.ts";
 import { type Benchmark, formatResults, type Result } from "./result.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [plan, hook, memory];
+const BENCHMARKS: readonly Benchmark[] = [plan, failover, hook, memory];
 
 const { values } = parseArgs({
   options: { only: { type: "string" }, json: { type: "string" } },

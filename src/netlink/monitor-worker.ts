@@ -134,17 +134,28 @@ function onMessage(message: Message, atNs: bigint): void {
 
 /** Before anything else is done with an event: a lost port's bytes go out. */
 function onHealth(health: LinkHealth, atNs: bigint): void {
-  if (!watch.note(health)) return;
+  const reacted = answer(watch, health, atNs);
+  if (reacted !== null) tell(reacted);
+}
+
+/** Sends what is armed for a link if this is its loss. @param links who were good until now */
+function answer(links: LinkWatch, health: LinkHealth, atNs: bigint): MonitorEvent | null {
+  if (!links.note(health)) return null;
   // What was armed a moment ago may still wait behind the events that are being read.
   readCommands();
-  fire(health.ifindex, atNs);
+  return sendArmed(health.ifindex, atNs);
 }
 
 function fire(ifindex: number, atNs: bigint): void {
+  const reacted = sendArmed(ifindex, atNs);
+  if (reacted !== null) tell(reacted);
+}
+
+function sendArmed(ifindex: number, atNs: bigint): MonitorEvent | null {
   const ready = armed.get(ifindex);
-  if (ready === undefined) return;
+  if (ready === undefined) return null;
   armed.delete(ifindex);
-  tell(react(ifindex, ready, atNs));
+  return react(ifindex, ready, atNs);
 }
 
 function react(ifindex: number, ready: Armed, eventAtNs: bigint): MonitorEvent {
@@ -212,14 +223,27 @@ function dumpLinks(atNs: bigint): readonly Link[] {
   return items.flatMap(({ link }) => (link === null ? [] : [link]));
 }
 
-/** Runs what a loss will run, on a request that changes nothing, until the compiler has taken notice. */
+/**
+ * Runs what a loss will run, until the compiler has taken notice: a link that isn't there comes and is lost, as a copy of
+ * the loopback interface's news, and what is armed for it changes nothing.
+ */
 function warm(): void {
+  const trial = new LinkWatch();
+  const [news] = requests.dump("links", dumpLinksMessage(), copyMessage);
   for (let round = 0; round < WARM_ROUNDS; round += 1) {
     const harmless = joinMessages([NO_IFINDEX, LOOPBACK_IFINDEX].map(getLinkMessage), 1);
-    react(LOOPBACK_IFINDEX, { chunks: [harmless], objects: [["none", "loopback"]] }, 0n);
+    armed.set(NO_IFINDEX, { chunks: [harmless], objects: [["none", "loopback"]] });
+    for (const good of [true, false]) {
+      if (news !== undefined) readHealth(news);
+      answer(trial, { ifindex: NO_IFINDEX, good }, 0n);
+    }
     libc.pollReadable([events, wakeFd], 0);
     if (round % 10 === 0) dumpLinks(0n);
   }
+}
+
+function copyMessage(message: Message): Message {
+  return { ...message, body: message.body.slice() };
 }
 
 function tell(event: MonitorEvent): void {
