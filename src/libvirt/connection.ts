@@ -277,10 +277,13 @@ function toLibvirtError(call: LibvirtCall, error: unknown): LibvirtError {
 
 /**
  * What a hook said, of a libvirt error that also repeats how it was called (virCommandWait): its environment and path may
- * take up all the room that a message has, and a destination's refusal is to be read to its end.
+ * take up all the room that a message has, and a destination's refusal is to be read to its end. Without the line's end that
+ * a hook's words come with, too.
  */
 export function withoutHookCommand(text: string): string {
-  return text.replace(/internal error: Child process \(.*\) unexpected exit status \d+: /su, "");
+  return text
+    .replace(/internal error: Child process \(.*\) unexpected exit status \d+: /su, "")
+    .trimEnd();
 }
 
 function messageOf(error: unknown): string {
