@@ -11,6 +11,11 @@ export type Happening =
   | { readonly kind: "port-released" | "port-enslaved"; readonly port: number }
   | { readonly kind: "device-gone" | "device-back"; readonly port: number }
   | { readonly kind: "speed"; readonly port: number; readonly mbit: number }
+  /** Behind a link that stays up. */
+  | { readonly kind: "path-cut"; readonly port: number; readonly way: "out" | "in" | "both" }
+  | { readonly kind: "path-mended"; readonly port: number }
+  /** Whether the probes' target answers, and whether other hosts make themselves heard. */
+  | { readonly kind: "outside"; readonly answers: boolean; readonly floods: boolean }
   | { readonly kind: "start" | "stop" | "leave"; readonly guest: number }
   | { readonly kind: "arrive"; readonly guest: number; readonly arrivesMs: number }
   | { readonly kind: "plug" | "unplug"; readonly guest: number; readonly vnic: number }
@@ -88,6 +93,16 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [1, (random) => ({ kind: "device-gone", port: port(random) })],
   [3, (random) => ({ kind: "device-back", port: port(random) })],
   [1, (random) => ({ kind: "speed", port: port(random), mbit: random.pick([1000, 10000, 25000]) })],
+  [
+    3,
+    (random) => ({
+      kind: "path-cut",
+      port: port(random),
+      way: random.pick(["out", "in", "both", "both"]),
+    }),
+  ],
+  [5, (random) => ({ kind: "path-mended", port: port(random) })],
+  [1, (random) => ({ kind: "outside", answers: random.chance(0.7), floods: random.chance(0.5) })],
   [12, (random) => ({ kind: "start", guest: guest(random) })],
   [6, (random) => ({ kind: "stop", guest: guest(random) })],
   [2, (random) => ({ kind: "leave", guest: guest(random) })],

@@ -7,11 +7,18 @@ import { type KernelObject, kernelKey } from "../../src/model/kernel.ts";
 import type { Happening } from "./event.ts";
 import { type Guest, macOf, xmlOf } from "./guest.ts";
 import type { Daemon } from "./host.ts";
-import type { Port } from "./links.ts";
+import { type Port, WHOLE } from "./links.ts";
+import type { Cut } from "./network.ts";
+import { TARGET } from "./setting.ts";
 import type { Simulation } from "./simulation.ts";
 
 /** The hook gives up after this long (hooks/qemu). */
 const HOOK_LIMIT_MS = 2000;
+const CUTS: Readonly<Record<"out" | "in" | "both", Cut>> = {
+  out: { out: true, in: false },
+  in: { out: false, in: true },
+  both: { out: true, in: true },
+};
 /** A guest's last moment at the source. */
 const LEAVING_MS = 20;
 
@@ -29,11 +36,18 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "port-enslaved":
     case "device-gone":
     case "device-back":
-    case "speed": {
+    case "speed":
+    case "path-cut":
+    case "path-mended": {
       const { ports } = simulation.links;
       changePort(simulation, ports[what.port % ports.length] as Port, what);
       return;
     }
+    case "outside":
+      if (what.answers) simulation.network.targets.add(TARGET);
+      else simulation.network.targets.delete(TARGET);
+      simulation.network.flooding = what.floods;
+      return;
     case "start":
     case "stop":
     case "leave":
@@ -185,6 +199,12 @@ function changePort(simulation: Simulation, port: Port, what: PortHappening): vo
   const hadCarrier = links.hasCarrier(port);
   const couldSend = hadCarrier && port.inBond;
   switch (what.kind) {
+    case "path-cut":
+    case "path-mended":
+      // No link tells of it.
+      port.cut = what.kind === "path-mended" ? WHOLE : CUTS[what.way];
+      simulation.notePaths();
+      return;
     case "cable-out":
       port.cable = false;
       break;

@@ -9,6 +9,7 @@ import { Migrations } from "../../src/daemon/migrations.ts";
 import { Operator } from "../../src/daemon/operator.ts";
 import { Pauses } from "../../src/daemon/pauses.ts";
 import type { KernelPort } from "../../src/daemon/ports.ts";
+import { Prober } from "../../src/daemon/prober.ts";
 import { Registry } from "../../src/daemon/registry.ts";
 import { Scheduler } from "../../src/daemon/scheduler.ts";
 import type { StateFile } from "../../src/daemon/state-file.ts";
@@ -20,15 +21,22 @@ import { UplinkError } from "../../src/model/errors.ts";
 import { eventOfError } from "../../src/model/event-id.ts";
 import { probeBlock } from "../../src/model/probe.ts";
 import type { LoadedConfig } from "../../src/policy/load.ts";
+import type { Network } from "./network.ts";
 
 /** Changes of tc objects by others are looked at once they have settled this long, as in the daemon. */
 const SETTLE_MS = 200;
+/** After what was laid ready went out the plan may take so long, as in the daemon. */
+const REACTION_MS = 100;
 
 /** What a run of the daemon has of the world outside. */
 export interface Outside {
   readonly clock: Clock;
   readonly kernel: KernelPort;
   readonly stateFile: StateFile;
+  /** What probes go by. */
+  readonly network: Pick<Network, "listen" | "send" | "close">;
+  /** A path died: what was laid ready for its uplink's loss goes out. @returns whether there was anything */
+  readonly react: (port: string) => boolean;
   readonly open: (options: ConnectionOptions) => Promise<Connection>;
   readonly loaded: LoadedConfig;
   /** Every line of the log. */
@@ -44,6 +52,7 @@ export class Daemon {
   readonly monitor: LibvirtMonitor;
   readonly domains: Domains;
   readonly operator: Operator;
+  readonly prober: Prober;
   readonly #scheduler: Scheduler;
   readonly #admissions: Admissions;
   readonly #pauses: Pauses;
@@ -102,6 +111,19 @@ export class Daemon {
       changed: (why) => this.#scheduler.runSoon(why, 0),
     });
     this.domains = domains;
+    const { network } = outside;
+    this.prober = new Prober({
+      frames: network,
+      listen: (ifindex, mac) => network.listen(ifindex, mac),
+      log,
+      clock,
+      block: probeBlock("host"),
+      hostMacs: () => new Set(),
+      changed: (dead) => {
+        const sent = dead.filter((uplink) => outside.react(uplink));
+        this.#scheduler.runSoon("a path died or works again", sent.length > 0 ? REACTION_MS : 0);
+      },
+    });
     this.loop = new ControlLoop({
       kernel: outside.kernel,
       journal: this.journal,
@@ -111,7 +133,7 @@ export class Daemon {
       loaded,
       observeOnly: false,
       domainsComplete: () => domains.complete,
-      probes: { paths: new Map(), block: probeBlock("host") },
+      probes: this.prober,
       suspect: () => "somebody",
     });
     this.#admissions = new Admissions({
@@ -125,7 +147,10 @@ export class Daemon {
       clock,
       loop: this.loop,
       actions: [pauses, migrations],
-      enforced: outside.ran,
+      enforced: (run) => {
+        this.prober.follow(run.world);
+        outside.ran(run);
+      },
       report: (error) => this.report(error),
     });
     this.operator = new Operator({
@@ -149,11 +174,13 @@ export class Daemon {
   /** SIGTERM. */
   async stop(): Promise<void> {
     this.#scheduler.stop();
+    this.prober.stop();
     await this.monitor.stop();
   }
 
   /** uplinkctl release. @returns whether all of it was taken away */
   async release(): Promise<boolean> {
+    this.prober.stop();
     const failed = [...(await this.#migrations.abortAll()), ...(await this.#pauses.resumeAll())];
     const { refused } = await this.loop.release();
     return failed.length + refused.length === 0;

@@ -8,8 +8,8 @@ import {
   LAST_VNIC_MINOR,
 } from "../../src/model/kernel.ts";
 import type { Guest } from "./guest.ts";
-import { BOND } from "./links.ts";
-import { COOL_DOWN_MS, MAX_PAUSE_MS } from "./setting.ts";
+import { BOND, type Port } from "./links.ts";
+import { COOL_DOWN_MS, MAX_PAUSE_MS, TARGET } from "./setting.ts";
 import { type Simulation, settle } from "./simulation.ts";
 import { wayOf } from "./traffic.ts";
 
@@ -120,6 +120,11 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
     return watcher.disrespect;
   },
 
+  /** No path is taken for dead while no other is any better: when all look dead, nothing is moved. */
+  nobodyAccusedAlone({ watcher }) {
+    return watcher.accusedAlone;
+  },
+
   /** An event costs a bounded number of runs, and of steps. */
   workBounded({ watcher }) {
     return watcher.excessiveWork();
@@ -180,6 +185,44 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     return port !== null && team?.condition === "ok" ? `${port} is lost, and the team is ok` : null;
   },
 
+  /** A dead path behind a link that is up is treated as a lost uplink, also the active port's. */
+  deadPathsLeft({ life, links, guests, kernel, network, loaded }) {
+    if (!loaded.config.teams.some(({ probes }) => probes !== null)) return null;
+    // Who can't be asked says nothing of a path.
+    if (!network.targets.has(TARGET)) return null;
+    const planned = life?.daemon.loop.last?.plan.teams.flatMap((team) => team.uplinks) ?? [];
+    const isUsable = (name: string) => planned.find((one) => one.name === name)?.usable === true;
+    const isLinked = (port: Port) => port.inBond && links.hasCarrier(port);
+    // Who shapes an uplink himself keeps it; where no other is left a dead one is better than none.
+    const better = links.ports.filter(
+      (port) => links.isIntact(port) && !kernel.foreignRoots.has(port.name),
+    );
+    if (better.length === 0) return null;
+    for (const port of links.ports) {
+      const { name } = port;
+      if (!isLinked(port) || links.isIntact(port)) continue;
+      if (kernel.foreignRoots.has(name)) continue;
+      if (isUsable(name)) return `${name} leads nowhere, and is used`;
+      if (!better.some((other) => isUsable(other.name))) continue;
+      if (links.activePort === name) return `${name} leads nowhere, and is the active port`;
+      for (const mac of runningVnics(guests)) {
+        if (wayOf(kernel, mac).port === name) return `${name} leads nowhere, and carries ${mac}`;
+      }
+    }
+    return null;
+  },
+
+  /** A path that carries everything is not held for dead. */
+  pathsTakenBack({ life, links, network }) {
+    if (!network.targets.has(TARGET)) return null;
+    for (const port of links.ports) {
+      const path = life?.daemon.prober.paths.get(port.name);
+      if (links.isIntact(port) && path?.healthy === false)
+        return `${port.name} carries everything, and is held for dead: ${path.reason}`;
+    }
+    return null;
+  },
+
   /** The daemon knows every domain as it is. */
   domainsKnown({ life, guests }) {
     const domains = life?.daemon.loop.last?.world.domains ?? [];
@@ -231,7 +274,7 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     const drained = life?.daemon.journal.contents.drains ?? [];
     const whole =
       drained.length === 0 &&
-      links.ports.every((port) => links.canSend(port)) &&
+      links.ports.every((port) => links.canSend(port) && links.isIntact(port)) &&
       kernel.foreignRoots.size === 0;
     for (const guest of guests) {
       if (guest.pausedBy !== "uplinkd") continue;

@@ -38,6 +38,7 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "queue-reset",
   "reflection",
   "redirect",
+  "probe-guard",
   "unknown-filter",
 ]);
 

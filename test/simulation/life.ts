@@ -47,13 +47,14 @@ export class Life {
     this.alive = false;
   }
 
-  /** The bytes that were laid ready for a port's loss go out, whatever else. */
-  react(port: string): void {
+  /** The bytes that were laid ready for a port's loss go out, whatever else. @returns whether there were any */
+  react(port: string): boolean {
     const steps = this.#armed.get(port);
-    if (steps === undefined) return;
+    if (steps === undefined) return false;
     this.#armed.delete(port);
     for (const step of steps) this.#simulation.kernel.applyStep(step);
     this.daemon.onReacted();
+    return true;
   }
 
   /** A place where the daemon waits or acts. @returns true if it crashes right there */
@@ -75,6 +76,12 @@ export class Life {
       loaded,
       kernel: this.#kernelPort(),
       stateFile: this.#stateFile(),
+      network: simulation.network,
+      react: (port) => {
+        if (!this.alive) return false;
+        watcher.notePathDied(port);
+        return this.react(port);
+      },
       open: async (options) => {
         const connection = await simulation.libvirt.connect(options, () => this.alive);
         return this.#guard(connection);

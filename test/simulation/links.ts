@@ -1,6 +1,7 @@
 /** The model's bonds, ports and bridge: carrier, bonding's own view of it, the active port, queue ids. */
 import type { LinkState } from "../../src/model/link.ts";
 import { parseMac } from "../../src/model/mac.ts";
+import type { Cut } from "./network.ts";
 
 export const BRIDGE = "br0";
 export const BOND = "bond0";
@@ -8,6 +9,9 @@ const BRIDGE_IFINDEX = 1000;
 export const BOND_IFINDEX = 1001;
 /** Bonding looks at its ports this often. */
 export const MIIMON_MS = 100;
+
+/** A path that carries everything. */
+export const WHOLE: Cut = { out: false, in: false };
 
 export interface Port {
   readonly name: string;
@@ -17,6 +21,8 @@ export interface Port {
   inBond: boolean;
   adminUp: boolean;
   cable: boolean;
+  /** Frames that get nowhere behind it, whatever its link says. */
+  cut: Cut;
   /** The kernel's own count of carrier losses. */
   carrierDowns: number;
   /** Bonding regards it as up: as of its last look. */
@@ -41,6 +47,7 @@ export class Links {
       inBond: true,
       adminUp: true,
       cable: true,
+      cut: WHOLE,
       carrierDowns: 0,
       bondUp: true,
       promiscuous: false,
@@ -62,6 +69,11 @@ export class Links {
 
   hasCarrier(port: Port): boolean {
     return port.present && port.adminUp && port.cable;
+  }
+
+  /** Whether what is sent by it arrives, and is answered. */
+  isIntact(port: Port): boolean {
+    return port.inBond && this.hasCarrier(port) && !port.cut.out && !port.cut.in;
   }
 
   /** Whether the driver sends by it (bond_slave_can_tx). */

@@ -13,6 +13,9 @@ export const CONCURRENT = 2;
 /** Shorter than most histories, longer than the averages' memory. */
 export const COOL_DOWN_MS = 60_000;
 
+/** The probes' target, 192.0.2.1, as the network has it. */
+export const TARGET = "192,0,2,1";
+
 /** Half of the hosts state their uplinks' speeds and have classes for what they send, the others leave all as it is. */
 export function loadedFor(random: Random, links: Links): LoadedConfig {
   const named = links.ports.map(({ name, speedBitsPerSecond }) => ({
@@ -31,6 +34,10 @@ export function loadedFor(random: Random, links: Links): LoadedConfig {
         {
           bond: BOND,
           ...(stated ? { uplinks: named, host } : {}),
+          // By what was drawn already, too.
+          ...(links.ports[0]?.txQueues === 1
+            ? { probes: { targets: [TARGET.replaceAll(",", ".")] } }
+            : {}),
           holdDown: 5000,
           loadWindow: 2000,
           rebalance: {

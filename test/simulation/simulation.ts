@@ -14,8 +14,9 @@ import { KernelModel, OLDER_CATCH_ALL } from "./kernel.ts";
 import { LibvirtModel } from "./libvirt.ts";
 import { Life } from "./life.ts";
 import { BOND, Links } from "./links.ts";
+import { Network } from "./network.ts";
 import { Random } from "./random.ts";
-import { loadedFor } from "./setting.ts";
+import { loadedFor, TARGET } from "./setting.ts";
 import { Traffic } from "./traffic.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -37,6 +38,7 @@ export class Simulation {
   readonly clock = new VirtualClock();
   readonly random: Random;
   readonly links: Links;
+  readonly network = new Network();
   readonly kernel: KernelModel;
   readonly traffic: Traffic;
   readonly libvirt: LibvirtModel;
@@ -78,6 +80,7 @@ export class Simulation {
       })),
     );
     this.loaded = loadedFor(random, this.links);
+    this.network.targets.add(TARGET);
     this.kernel = new KernelModel(this.links);
     mutation.kernel?.(this.kernel);
     this.traffic = new Traffic(this.kernel, clock.now());
@@ -217,10 +220,24 @@ export class Simulation {
   noteLinks(lost: readonly string[]): void {
     const { clock, links, random } = this;
     this.watcher.noteLinks();
+    this.notePaths();
     clock.after(random.between(1, 100), () => {
       if (links.monitorPorts()) this.tellLinks([]);
     });
     this.tellLinks(lost);
+  }
+
+  /** What is behind each link, or what carries frames there, has changed. */
+  notePaths(): void {
+    const { links, network } = this;
+    for (const port of links.ports) {
+      const { ifindex, cut } = port;
+      if (cut.in || cut.out) network.cuts.set(ifindex, cut);
+      else network.cuts.delete(ifindex);
+      if (links.hasCarrier(port)) network.down.delete(ifindex);
+      else network.down.add(ifindex);
+    }
+    this.watcher.notePaths();
   }
 
   /** The kernel's events on links reach the daemon, whose prepared answer to a loss goes out first. */

@@ -8,6 +8,7 @@ import { leave } from "./happen.ts";
 import { pauseLimitMs, runningVnics, UNSHAPED_LIMIT_MS } from "./invariants.ts";
 import type { LibvirtWitness } from "./libvirt.ts";
 import type { Life } from "./life.ts";
+import type { Cut } from "./network.ts";
 import { CONCURRENT } from "./setting.ts";
 import type { Simulation } from "./simulation.ts";
 import { wayOf } from "./traffic.ts";
@@ -15,6 +16,9 @@ import { wayOf } from "./traffic.ts";
 /** Between two events: so many runs at once, and so many more a second. */
 const RUNS_AT_ONCE = 40;
 const RUNS_PER_SECOND = 4;
+const WAYS = ["out", "in"] as const satisfies readonly (keyof Cut)[];
+/** An answer counts until the end of the interval in which it came. */
+const WITNESS_MS = 2000;
 /** Steps between two events, for each object that there may be. */
 const STEPS_PER_OBJECT = 12;
 
@@ -23,6 +27,8 @@ export class Watcher implements LibvirtWitness {
   bug: string | null = null;
   unshapedStart: string | null = null;
   leftByRelease: string | null = null;
+  /** Of a path that was taken for dead while none was any better. */
+  accusedAlone: string | null = null;
   /** Neither a speed has changed nor a port since the last run. */
   speedsKnown = false;
   readonly #simulation: Simulation;
@@ -34,6 +40,8 @@ export class Watcher implements LibvirtWitness {
   #released = false;
   /** When the journal was last lost. */
   #damagedAtMs = Number.NEGATIVE_INFINITY;
+  /** Whether each path carries frames each way, and since when. */
+  readonly #paths = new Map<string, { readonly carries: boolean; readonly sinceMs: number }>();
   #linksChanged = 0;
   #changedAtMs = 0;
   /** Since when each vNIC has been unshaped without excuse. */
@@ -57,6 +65,7 @@ export class Watcher implements LibvirtWitness {
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
+    this.notePaths();
   }
 
   noteEvent(): void {
@@ -71,6 +80,36 @@ export class Watcher implements LibvirtWitness {
     this.#linksChanged += 1;
     this.speedsKnown = false;
     this.#changedAtMs = this.#simulation.clock.now();
+  }
+
+  notePaths(): void {
+    const { links, clock } = this.#simulation;
+    for (const port of links.ports) {
+      const linked = port.inBond && links.hasCarrier(port);
+      for (const way of WAYS) {
+        const key = `${port.name} ${way}`;
+        const carries = linked && !port.cut[way];
+        if (this.#paths.get(key)?.carries === carries) continue;
+        this.#paths.set(key, { carries, sinceMs: clock.now() });
+      }
+    }
+  }
+
+  /** Probes have it for dead; what was made for its loss goes out. */
+  notePathDied(dead: string): void {
+    const { links, clock } = this.#simulation;
+    // Within the interval that is judged it may have been either.
+    const was = (port: string, way: keyof Cut, carries: boolean) => {
+      const path = this.#paths.get(`${port} ${way}`);
+      return path?.carries === carries || clock.now() - (path?.sinceMs ?? 0) < WITNESS_MS;
+    };
+    const isWorse = WAYS.some(
+      (way) =>
+        was(dead, way, false) &&
+        links.ports.some(({ name }) => name !== dead && was(name, way, true)),
+    );
+    if (!isWorse) this.accusedAlone ??= `${dead} is taken for dead, and none is any better`;
+    this.noteLinks();
   }
 
   /** The kernel isn't as it was left, or doesn't take what it is given. */

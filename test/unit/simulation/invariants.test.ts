@@ -132,6 +132,14 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       daemon.registry.exempt = () => undefined;
     },
   },
+  // Probes go through where nothing else does, and so the other path is the dead one.
+  nobodyAccusedAlone: {
+    daemon: (_daemon, { network, links }) => {
+      const second = links.ports[1]?.ifindex;
+      const cut = network.cuts.set.bind(network.cuts);
+      network.cuts.set = (ifindex, how) => (ifindex === second ? network.cuts : cut(ifindex, how));
+    },
+  },
   // Our own changes are told as if they were somebody else's, and something always differs.
   workBounded: {
     outside: (outside, simulation) => ({
@@ -179,6 +187,18 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
         port: link.port === null ? null : { ...link.port, bondUp: true },
       })),
   })),
+  // Nothing is probed.
+  deadPathsLeft: {
+    daemon: ({ prober }) => {
+      prober.follow = () => undefined;
+    },
+  },
+  // Probes get no further than before, once a path was cut.
+  pathsTakenBack: {
+    daemon: (_daemon, { network }) => {
+      network.cuts.delete = () => false;
+    },
+  },
   // Annotations and devices are read once.
   domainsKnown: {
     daemon: (daemon) => {
@@ -257,8 +277,18 @@ const DRAWN_BACK: readonly Event[] = [
   then(20_000, { kind: "nothing" }),
 ];
 
+/** A host of two uplinks that are probed. */
+const PROBED = 1;
+
 /** The host that a history needs, where it isn't the one of seed 17. */
-const SEEDS: Readonly<Record<string, number>> = { loadIsPatient: 5 };
+const SEEDS: Readonly<Record<string, number>> = {
+  loadIsPatient: 5,
+  // Probes would find it.
+  lossesKnown: 2,
+  nobodyAccusedAlone: PROBED,
+  deadPathsLeft: PROBED,
+  pathsTakenBack: PROBED,
+};
 
 const ENDED: readonly Event[] = [
   then(1000, { kind: "start", guest: 0 }),
@@ -269,6 +299,16 @@ const ENDED: readonly Event[] = [
 const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
   capacityHeld: [...RESERVED, then(1000, { kind: "nothing" })],
   personsRespected: [...PAUSED, ...RESUMED],
+  nobodyAccusedAlone: [
+    then(3000, { kind: "path-cut", port: 0, way: "both" }),
+    then(0, { kind: "path-cut", port: 1, way: "both" }),
+    then(20_000, { kind: "nothing" }),
+  ],
+  deadPathsLeft: [then(3000, { kind: "path-cut", port: 0, way: "out" })],
+  pathsTakenBack: [
+    then(3000, { kind: "path-cut", port: 1, way: "in" }),
+    then(10_000, { kind: "path-mended", port: 1 }),
+  ],
   shapedInTime: [then(1000, { kind: "start", guest: 0 }), then(80_000, { kind: "nothing" })],
   shapedFromTheFirstFrame: [then(1000, { kind: "start", guest: 0 })],
   loadIsPatient: DRAWN_BACK,
