@@ -28,6 +28,8 @@ export interface Frame {
   readonly host: number;
   /** How long a returned uplink is kept out; not at all by default. */
   readonly holdDownMs?: number;
+  /** What every guest has been measured to want; absent: nothing was measured, and reservations count as load. */
+  readonly demand?: number;
 }
 
 /** Where a team is on its way through several losses. */
@@ -118,7 +120,7 @@ announcements: off
  * @param homes where the guests are before the loss, by MAC
  */
 export function simulated(
-  { speeds, host }: Frame,
+  { speeds, host, demand }: Frame,
   guests: readonly GeneratedGuest[],
   homes: Homes,
   failed: readonly string[],
@@ -151,7 +153,13 @@ export function simulated(
         },
         failover: { action: guest.action },
       },
-      vnics: [{ mac: guest.mac, home: homes.get(guest.mac) }],
+      vnics: [
+        {
+          mac: guest.mac,
+          home: homes.get(guest.mac),
+          ...(demand === undefined ? {} : { demand: `${demand}mbit` }),
+        },
+      ],
     })),
   };
   // JSON is YAML.
