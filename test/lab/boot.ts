@@ -71,6 +71,9 @@ const kernelCommandLine =
 /** Booting takes 4 s under TCG on a quiet machine, and a minute on a crowded one; far beyond is a lab that hangs. */
 const bootLimitSeconds = 180;
 
+/** From the command's exit code to the end of its lab, milliseconds. */
+const LAST_WORDS_MS = 300;
+
 /** Boots a lab, runs one command in it, and switches it off. Does not throw for what happens inside. */
 export async function bootLab(lab: Lab): Promise<Outcome> {
   const missing = missingPart(lab.kernel);
@@ -235,6 +238,8 @@ function portNames(lab: Lab): readonly string[] {
 class Ports {
   bootSeconds: number | undefined;
   exitCode: number | undefined;
+  /** Told once the command's exit code is known. */
+  onExit: () => void = () => undefined;
   readonly #servers: net.Server[] = [];
   readonly #sinks: Readonly<Record<string, (data: Buffer) => void>>;
   readonly #folder: string;
@@ -277,7 +282,9 @@ class Ports {
     const up = /^up ([0-9.]+) /m.exec(this.#control);
     if (up?.[1] !== undefined) this.bootSeconds = Number(up[1]);
     const exit = /^exit ([0-9]+)\n/m.exec(this.#control);
-    if (exit?.[1] !== undefined) this.exitCode = Number(exit[1]);
+    if (exit?.[1] === undefined || this.exitCode !== undefined) return;
+    this.exitCode = Number(exit[1]);
+    this.onExit();
   }
 }
 
@@ -301,6 +308,8 @@ async function runQemu(
     why ??= reason;
     qemu.kill("SIGKILL");
   };
+  // What the command wrote last has ports of its own, and may come a little later.
+  ports.onExit = () => setTimeout(() => qemu.kill(), LAST_WORDS_MS);
   const limitSeconds = lab.limitSeconds ?? 600;
   const timers = terminal
     ? []
