@@ -4,7 +4,7 @@ import type { JournalContents } from "../../src/daemon/journal.ts";
 import type { Run } from "../../src/daemon/loop.ts";
 import { isMarked } from "../../src/diff/diff.ts";
 import type { Guest } from "./guest.ts";
-import { leave } from "./happen.ts";
+import { leave } from "./guest-change.ts";
 import { pauseLimitMs, runningVnics, UNSHAPED_LIMIT_MS } from "./invariants.ts";
 import type { LibvirtWitness } from "./libvirt.ts";
 import type { Life } from "./life.ts";

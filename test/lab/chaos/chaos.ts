@@ -79,6 +79,10 @@ export async function runChaos({ seed, durationMs }: ChaosShape): Promise<ChaosR
       // The first step has none: it shows what the lab itself loses.
       const faults = number === 1 ? [] : drawFaults(random);
       const { step, wrong } = await liveThrough(host, faults, random);
+      if (number === 1 && wrong.length > 0)
+        throw new LabFault(
+          `it can't be told what faults do where none does this: ${wrong.join("; ")}`,
+        );
       steps.push(step);
       const what = step.faults.length === 0 ? "nothing" : step.faults.join(" + ");
       const figures = `right after ${Math.round(step.rightAfterMs)} ms, ${step.lost} of ${step.sent} lost, ${step.silenceMs} ms in a row`;

@@ -16,6 +16,7 @@ import { applied, planLosses, withLoss } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { NOW } from "../world.ts";
 import { worlds } from "./arbitrary.ts";
+import { assertWhole, classAt } from "./whole.ts";
 
 const RUNS = { numRuns: 300 };
 
@@ -38,10 +39,6 @@ function sumOn(
     sum += vnic.classes.find((grant) => grant.uplink === uplink)?.reservationBitsPerSecond ?? 0;
   }
   return sum;
-}
-
-function classAt(device: string, minor: number) {
-  return { kind: "class", device, minor } as unknown as Parameters<typeof kernelKey>[0];
 }
 
 /** The kernel's map without what a plan only holds while it is to change. */
@@ -345,88 +342,3 @@ describe("pauses", () => {
     );
   });
 });
-
-describe("the steps of a diff", () => {
-  it("lead from one plan's kernel exactly to another's, and keep classes under filters on the way", () => {
-    fc.assert(
-      fc.property(worlds(), worlds(), (one, other) => {
-        const present = planWorld(one).kernel;
-        const desired = planWorld(other).kernel;
-        const shared = devicesOf(present).filter((device) => desired.has(`htb ${device}`));
-        const kernel = new Map(present);
-        for (const step of diffKernel(present, desired)) {
-          applyStep(kernel, step);
-          assertWhole(kernel, shared);
-        }
-        const unmarked = new Set(["clsact", "promiscuity", "port-queue", "active-port"]);
-        for (const [key, object] of kernel) {
-          if (!unmarked.has(object.kind)) assert.deepEqual(desired.get(key), object, key);
-        }
-        for (const key of desired.keys()) assert.ok(kernel.has(key), key);
-      }),
-      RUNS,
-    );
-  });
-
-  it("install from nothing without a filter that names a class or a queue id before it stands", () => {
-    fc.assert(
-      fc.property(worlds(), (world) => {
-        const desired = planWorld(world).kernel;
-        const kernel = new Map();
-        for (const step of diffKernel(kernel, desired)) {
-          applyStep(kernel, step);
-          assertWhole(kernel);
-        }
-        assert.deepEqual(new Map([...kernel].sort()), new Map([...desired].sort()));
-      }),
-      RUNS,
-    );
-  });
-});
-
-/** What the kernel does with a step, deletions with all that hangs below included. */
-function applyStep(
-  kernel: Map<string, Parameters<typeof kernelKey>[0]>,
-  step: ReturnType<typeof diffKernel>[number],
-): void {
-  const key = kernelKey(step.object);
-  assert.equal(kernel.has(key), step.op !== "add", `${step.op} ${key}`);
-  if (step.op !== "delete") {
-    kernel.set(key, step.object);
-    return;
-  }
-  kernel.delete(key);
-  const { object } = step;
-  for (const [other, found] of kernel) {
-    const below =
-      (object.kind === "htb" &&
-        (found.kind === "class" || found.kind === "leaf") &&
-        found.device === object.device) ||
-      (object.kind === "class" &&
-        found.kind === "leaf" &&
-        found.device === object.device &&
-        found.minor === object.minor);
-    if (below) kernel.delete(other);
-  }
-}
-
-function devicesOf(kernel: KernelMap): string[] {
-  return [...kernel.values()].flatMap((object) => (object.kind === "htb" ? [object.device] : []));
-}
-
-/** Each vNIC's filter names a class with a queue on each of these uplinks; so does the catch-all. */
-function assertWhole(kernel: KernelMap, devices = devicesOf(kernel)): void {
-  for (const object of kernel.values()) {
-    if (object.kind !== "vnic" && object.kind !== "catch-all") continue;
-    if (object.kind === "vnic") {
-      const kind = object.steering === "redirect" ? "port-action" : "uplink-action";
-      const action = `${kind} ${object.actionIndex.toString(16)}`;
-      assert.ok(kernel.has(action), `no ${action}`);
-    }
-    for (const device of devices) {
-      const key = kernelKey(classAt(device, object.minor));
-      assert.ok(kernel.has(key), `${object.kind} without ${key}`);
-      assert.ok(kernel.has(key.replace("class", "leaf")), `${key} without its leaf`);
-    }
-  }
-}
