@@ -253,6 +253,7 @@ function setting(
     case "host-match":
     case "reflection":
     case "redirect":
+    case "inbound":
     case "probe-guard":
     case "control":
     case "queue-reset":
@@ -280,7 +281,8 @@ function filterSetting(
     case "vnic":
     case "host-source":
     case "reflection":
-    case "redirect": {
+    case "redirect":
+    case "inbound": {
       const moved = before !== null && "handle" in before && before.handle !== object.handle;
       return [
         ...(moved ? removal(before, ifindex) : []),
@@ -359,6 +361,7 @@ function deletion(object: KernelObject, ifindex: number): readonly Uint8Array[] 
     case "host-match":
     case "reflection":
     case "redirect":
+    case "inbound":
     case "probe-guard":
     case "control":
     case "queue-reset":

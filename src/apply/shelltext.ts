@@ -150,7 +150,8 @@ function setting(
     case "declared":
     case "host-source":
     case "reflection":
-    case "redirect": {
+    case "redirect":
+    case "inbound": {
       const moved = before !== null && "handle" in before && before.handle !== object.handle;
       return [...(moved ? deletion(before) : []), ...filterCommands(object, nameOf)];
     }
@@ -197,6 +198,7 @@ function deletion(object: KernelObject): readonly string[] {
     case "host-match":
     case "reflection":
     case "redirect":
+    case "inbound":
     case "probe-guard":
     case "control":
     case "queue-reset":
@@ -277,6 +279,17 @@ function filterCommands(
       return [
         replace(
           `flower skip_hw dst_mac ${object.mac} action mirred ingress redirect dev ${quote(to)}`,
+        ),
+      ];
+    }
+    case "inbound": {
+      const rate = bytesPerSecondFromBits(object.rateBitsPerSecond);
+      const burst = Math.round((object.burstTicks / TICKS_PER_SECOND) * rate);
+      // The Ethernet header isn't counted on a device's ingress, and no frame is larger than 2 MiB; see netlink/police.ts.
+      const police = `police rate ${rate}bps burst ${burst} mtu 2097152 overhead 14`;
+      return [
+        replace(
+          `flower skip_hw dst_mac ${object.mac} action ${police} conform-exceed drop/continue`,
         ),
       ];
     }

@@ -56,7 +56,7 @@ function whereabouts(vnic: VnicStatus): string {
 
 /** A policy with every gap filled, in one sentence. */
 export function writePolicy(policy: NetworkPolicy): string {
-  const { bandwidth, placement, failover } = policy;
+  const { bandwidth, inbound, placement, failover } = policy;
   const parts = [
     `priority ${policy.priority}`,
     `reservation ${formatRate(bandwidth.reservationBitsPerSecond)}`,
@@ -64,6 +64,10 @@ export function writePolicy(policy: NetworkPolicy): string {
     `shares ${bandwidth.shares}`,
   ];
   if (bandwidth.burstBytes !== null) parts.push(`burst ${formatSize(bandwidth.burstBytes)}`);
+  if (inbound !== undefined) {
+    const burst = inbound.burstBytes === null ? "" : `, burst ${formatSize(inbound.burstBytes)}`;
+    parts.push(`inbound limit ${formatRate(inbound.limitBitsPerSecond)}${burst}`);
+  }
   if (placement.prefer.length > 0) parts.push(`prefers ${placement.prefer.join(", ")}`);
   if (placement.apart.length > 0) parts.push(`apart from ${placement.apart.join(", ")}`);
   parts.push(`on failure ${failover.action} after ${formatDuration(failover.graceMs)}`);

@@ -53,6 +53,8 @@ const MEANINGS: Readonly<Record<AnnotationField, string>> = {
   limit: "never above: 2gbit",
   shares: "weight within one priority, 1 to 1000",
   burst: "how much may pass at once: 1mb",
+  inbound: "towards the guest, never above; can't be guaranteed: 2gbit",
+  "inbound-burst": "how much may reach it at once: 4mb",
   prefer: "uplinks or labels, first choice first, spaces between",
   apart: "domains not to share an uplink with, spaces between",
   action: "when its demand isn't met after a loss: throttle, discard, pause or migrate",
@@ -70,7 +72,7 @@ export function registerSet(program: Command, context: CommandContext): void {
   for (const { name } of ANNOTATION_FIELDS) set.option(`--${name} <value>`, MEANINGS[name]);
   common(set).action(async (domain: string, options: SetOptions) => {
     const wanted = ANNOTATION_FIELDS.flatMap(({ name }) => {
-      const value = options[name.replace("-p", "P")];
+      const value = options[name.replace(/-([a-z])/, (_, letter: string) => letter.toUpperCase())];
       return typeof value === "string" ? [[name, value] as const] : [];
     });
     if (wanted.length === 0) throw usage("set", "names no value", "see uplinkctl set --help");

@@ -271,6 +271,10 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
     for (const vnic of domain.vnics) {
       const name = vnic.tap ?? vnic.mac;
       if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);
+      if (vnic.inboundLimitBitsPerSecond !== undefined)
+        note(
+          `${name} gets at most ${shortRate(vnic.inboundLimitBitsPerSecond)} from outside: limited, never guaranteed`,
+        );
       // Two are a failover and the way home; more is an uplink that comes and goes.
       if (vnic.recentMoves > 2)
         note(`${name} changed its uplink ${vnic.recentMoves} times in the last 3 minutes`);

@@ -187,6 +187,9 @@ const vnic: z.ZodType<VnicStatus> = z.object({
   recentMoves: z.int(),
   reservationBitsPerSecond: rate.describe("As promised."),
   limitBitsPerSecond: rate.nullable(),
+  inboundLimitBitsPerSecond: rate
+    .exactOptional()
+    .describe("Of what reaches it from the wire; absent: not limited. Never a guarantee."),
   shares: z.int(),
   grantedBitsPerSecond: rate.describe("The rate of its class where it sends now."),
   expectedBitsPerSecond: rate.describe("What it gets now, everyone's demand considered."),
@@ -239,6 +242,10 @@ export const statusDocument: z.ZodType<Status> = z.object({
 });
 
 export const networkPolicyDocument: z.ZodType<NetworkPolicy> = z.object({
+  inbound: z
+    .object({ limitBitsPerSecond: rate, burstBytes: z.number().nullable() })
+    .exactOptional()
+    .describe("A limit of what reaches it from the wire; absent: none. Never a guarantee."),
   addresses: z.array(mac).exactOptional().describe("Declared source addresses besides its own."),
   policy: z.string(),
   priority: z.enum(PRIORITIES),

@@ -187,6 +187,7 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
     case "queue-reset":
     case "reflection":
     case "redirect":
+    case "inbound":
       return keys.has(`clsact ${object.device}`);
     default:
       return false;

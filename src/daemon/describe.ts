@@ -85,6 +85,7 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
         policy: vnic.policy,
         reasons: [
           ...(planned?.reasons ?? [vnic.unshapedReason ?? "not planned"]),
+          ...inboundReasons(vnic),
           ...balanceReasons(vnic, run),
           ...sourceReasons(
             vnic,
@@ -104,6 +105,16 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
         return { name: team.name, reasons: [...team.reasons, ...host] };
       }),
   };
+}
+
+/** What holds for frames towards a vNIC, for people; none where nothing is done about them. */
+function inboundReasons({ policy: { inbound }, team }: VnicState): string[] {
+  if (inbound === undefined) return [];
+  const limit = formatRate(inbound.limitBitsPerSecond);
+  if (team === null) return [`inbound: not limited to ${limit}, as it isn't shaped`];
+  return [
+    `inbound: what reaches it from the wire is limited to ${limit}, by dropping on the bond; it can be limited, never guaranteed, and frames between guests of this host don't count`,
+  ];
 }
 
 function lossReasons(
@@ -259,7 +270,7 @@ function planOf(vnic: VnicState, run: Run): VnicPlan | undefined {
 
 function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus {
   const planned = planOf(vnic, run);
-  const { bandwidth } = vnic.policy;
+  const { bandwidth, inbound } = vnic.policy;
   const load =
     planned === undefined ? undefined : loads.loads.get(loadKey(planned.team, planned.minor));
   const grant = planned?.classes.find((entry) => entry.uplink === planned.via);
@@ -276,6 +287,7 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     classId: planned === undefined ? null : `7570:${planned.minor.toString(16)}`,
     reservationBitsPerSecond: bandwidth.reservationBitsPerSecond,
     limitBitsPerSecond: bandwidth.limitBitsPerSecond,
+    ...(inbound !== undefined && { inboundLimitBitsPerSecond: inbound.limitBitsPerSecond }),
     shares: bandwidth.shares,
     grantedBitsPerSecond: grant?.reservationBitsPerSecond ?? 0,
     expectedBitsPerSecond: planned?.expectedBitsPerSecond ?? 0,

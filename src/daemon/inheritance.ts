@@ -46,6 +46,7 @@ function belongsTo(
     case "vnic":
     case "reflection":
     case "redirect":
+    case "inbound":
       return macs.has(object.mac);
     case "class":
     case "leaf":

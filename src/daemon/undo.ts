@@ -44,6 +44,9 @@ export function writeUndos(runDir: string, world: World, plan: Plan, log: EventL
         return [
           flower(filter.device, "egress", FILTER_PRIORITY.vnic),
           ...sender,
+          ...(plan.kernel.has(`inbound ${filter.device} ${vnic.mac}`)
+            ? [flower(filter.device, "ingress", FILTER_PRIORITY.inbound)]
+            : []),
           ...ports.map((port) => flower(port, "ingress", FILTER_PRIORITY.redirect)),
           ...ports.map((port) => flower(port, "ingress", FILTER_PRIORITY.reflection)),
           ...classes,
@@ -139,6 +142,7 @@ export function renderReleaseScript(world: World, saved: JournalContents): strin
     drop(port, "ingress", FILTER_PRIORITY.reflection);
   }
   for (const bond of bonds) {
+    drop(bond.name, "ingress", FILTER_PRIORITY.inbound);
     drop(bond.name, "egress", FILTER_PRIORITY.hostSource);
     drop(bond.name, "egress", FILTER_PRIORITY.passedOn);
     lines.push(`quiet tc filter del dev ${bond.name} egress chain ${HOST_CHAIN}`);

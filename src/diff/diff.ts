@@ -136,6 +136,7 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "queue-reset":
       case "reflection":
       case "redirect":
+      case "inbound":
       case "probe-guard":
         return !hooks.has(object.device);
       default:
@@ -167,6 +168,7 @@ const RANK: Readonly<Record<KernelObject["kind"], number>> = {
   "host-source": 12,
   reflection: 13,
   redirect: 14,
+  inbound: 14,
   "probe-guard": 15,
   promiscuity: 16,
   "bond-option": 17,

@@ -16,6 +16,8 @@ export const ANNOTATION_FIELDS = [
   { name: "limit", element: "bandwidth", attribute: "limit" },
   { name: "shares", element: "bandwidth", attribute: "shares" },
   { name: "burst", element: "bandwidth", attribute: "burst" },
+  { name: "inbound", element: "inbound", attribute: "limit" },
+  { name: "inbound-burst", element: "inbound", attribute: "burst" },
   { name: "prefer", element: "placement", attribute: "prefer" },
   { name: "apart", element: "placement", attribute: "apart" },
   { name: "action", element: "failover", attribute: "action" },

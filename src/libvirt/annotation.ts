@@ -8,6 +8,9 @@ import {
   type Bandwidth,
   FAILOVER_ACTIONS,
   type Failover,
+  type Inbound,
+  LEAST_INBOUND_BURST,
+  LEAST_INBOUND_BURST_BYTES,
   type NetworkWish,
   type Placement,
   PRIORITIES,
@@ -129,7 +132,7 @@ function parseInterfaceMac(
   return mac;
 }
 
-const WISH_ELEMENTS = ["policy", "priority", "bandwidth", "placement", "failover"];
+const WISH_ELEMENTS = ["policy", "priority", "bandwidth", "inbound", "placement", "failover"];
 
 function parseWish(
   element: XmlElement,
@@ -156,12 +159,14 @@ function parseWish(
   const policy = parseElement(first.get("policy"), parsePolicyName, complain);
   const priority = parseElement(first.get("priority"), parsePriority, complain);
   const bandwidth = parseElement(first.get("bandwidth"), parseBandwidth, complain);
+  const inbound = parseElement(first.get("inbound"), parseInbound, complain);
   const placement = parseElement(first.get("placement"), parsePlacement, complain);
   const failover = parseElement(first.get("failover"), parseFailover, complain);
   return {
     ...(policy !== undefined && { policy }),
     ...(priority !== undefined && { priority }),
     ...(bandwidth !== undefined && { bandwidth }),
+    ...(inbound !== undefined && { inbound }),
     ...(placement !== undefined && { placement }),
     ...(failover !== undefined && { failover }),
   };
@@ -247,6 +252,17 @@ function parseBandwidth(element: XmlElement, complain: Complain): Partial<Bandwi
   };
 }
 
+function parseInbound(element: XmlElement, complain: Complain): Inbound | undefined {
+  rejectText(element, complain);
+  const attributes = knownAttributes(element, ["limit", "burst"], complain);
+  if (!attributes.has("limit"))
+    complain(element, "<inbound> names no limit", 'write limit="1gbit"');
+  const limit = value(attributes.get("limit"), parseLimit, complain);
+  const burst = value(attributes.get("burst"), parseInboundBurst, complain);
+  if (limit === undefined) return undefined;
+  return { limitBitsPerSecond: limit, burstBytes: burst ?? null };
+}
+
 function parsePlacement(element: XmlElement, complain: Complain): Partial<Placement> {
   rejectText(element, complain);
   const attributes = knownAttributes(element, ["prefer", "apart"], complain);
@@ -313,6 +329,12 @@ function parseShares(text: string): number {
 function parseBurst(text: string): number {
   const bytes = parseSize(text);
   if (bytes === 0) throw new UnitError("a burst of 0 lets no frame pass");
+  return bytes;
+}
+
+function parseInboundBurst(text: string): number {
+  const bytes = parseBurst(text);
+  if (bytes < LEAST_INBOUND_BURST_BYTES) throw new UnitError(LEAST_INBOUND_BURST);
   return bytes;
 }
 

@@ -37,6 +37,8 @@ export const FILTER_PRIORITY = {
   forged: 7584,
   /** bond egress, chain SOURCES_CHAIN, flower src_mac: a macvtap's address; its frames came in by no interface. */
   macvtap: 7585,
+  /** bond ingress, flower dst_mac: frames from the wire to a vNIC above its inbound limit are dropped, the rest goes on. */
+  inbound: 7586,
 } as const;
 
 /**

@@ -271,6 +271,19 @@ export interface RedirectFilter {
   readonly toIfindex: number;
 }
 
+/** What of the frames for a vNIC comes in by the bond beyond its limit is dropped (act_police); one that has passed goes on. */
+export interface InboundFilter {
+  readonly kind: "inbound";
+  /** The bond. */
+  readonly device: string;
+  readonly mac: Mac;
+  readonly handle: number;
+  /** A multiple of 8: whole bytes per second, layer 2 as on the wire. */
+  readonly rateBitsPerSecond: number;
+  /** psched ticks of 64 ns, see ticksForBytes. */
+  readonly burstTicks: number;
+}
+
 /**
  * Ends probes and their answers where they arrive. The daemon's socket sees them before (packet taps come first in
  * __netif_receive_skb_core); the bridge must not: it would flood them to the guests and learn the probes' MACs.
@@ -331,6 +344,7 @@ export type KernelObject =
   | HostMatchFilter
   | ReflectionFilter
   | RedirectFilter
+  | InboundFilter
   | ProbeGuard
   | ControlFilter
   | QueueResetFilter
@@ -362,6 +376,7 @@ export function kernelKey(object: KernelObject): string {
     case "host-source":
     case "reflection":
     case "redirect":
+    case "inbound":
       return `${object.kind} ${object.device} ${object.mac}`;
     case "declared":
       return `${object.kind} ${object.device} ${object.mac} ${object.handle}`;

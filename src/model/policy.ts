@@ -20,6 +20,21 @@ export interface Bandwidth {
   readonly burstBytes: number | null;
 }
 
+/** A limit of what reaches a guest from the wire. It can't be guaranteed: what arrives has crossed the uplink already. */
+export interface Inbound {
+  readonly limitBitsPerSecond: number;
+  /** What may pass at once before the rate holds; null lets the planner choose by rate. */
+  readonly burstBytes: number | null;
+}
+
+/**
+ * The least burst of an inbound limit, bytes: a frame larger than the burst never passes (tcf_police_act), and what the kernel
+ * has joined on arrival (GRO) is one of up to 64 KiB.
+ */
+export const LEAST_INBOUND_BURST_BYTES = 65_536;
+export const LEAST_INBOUND_BURST =
+  "a burst below 64kib would drop what the kernel joins on arrival";
+
 export interface Placement {
   /** Uplink names or labels, first choice first. */
   readonly prefer: readonly string[];
@@ -47,6 +62,8 @@ export interface NetworkPolicy {
   readonly bandwidth: Bandwidth;
   readonly placement: Placement;
   readonly failover: Failover;
+  /** Absent: what reaches it isn't limited by us. */
+  readonly inbound?: Inbound;
   /** Source addresses that its guest has besides its own, where they are enforced; absent: none. */
   readonly addresses?: readonly Mac[];
 }
@@ -58,6 +75,7 @@ export interface NetworkWish {
   readonly bandwidth?: Partial<Bandwidth>;
   readonly placement?: Partial<Placement>;
   readonly failover?: Partial<Failover>;
+  readonly inbound?: Inbound;
   /** Of an interface's element only. */
   readonly addresses?: readonly Mac[];
 }
@@ -84,12 +102,14 @@ export const FALLBACK_POLICY: NetworkPolicy = {
 
 /** Lays a wish over a policy. */
 export function mergePolicy(base: NetworkPolicy, wish: NetworkWish): NetworkPolicy {
+  const inbound = wish.inbound ?? base.inbound;
   return {
     policy: wish.policy ?? base.policy,
     priority: wish.priority ?? base.priority,
     bandwidth: { ...base.bandwidth, ...wish.bandwidth },
     placement: { ...base.placement, ...wish.placement },
     failover: { ...base.failover, ...wish.failover },
+    ...(inbound === undefined ? {} : { inbound }),
     ...(wish.addresses === undefined ? {} : { addresses: wish.addresses }),
   };
 }

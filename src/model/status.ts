@@ -154,6 +154,8 @@ export interface VnicStatus {
   /** As promised. */
   readonly reservationBitsPerSecond: number;
   readonly limitBitsPerSecond: number | null;
+  /** Of what reaches it from the wire, which can be limited, never guaranteed; absent: not limited. */
+  readonly inboundLimitBitsPerSecond?: number;
   readonly shares: number;
   /** The rate that its class has where it sends now. */
   readonly grantedBitsPerSecond: number;

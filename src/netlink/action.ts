@@ -1,4 +1,4 @@
-/** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect. */
+/** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect, police. */
 import type { PortAction, UplinkAction } from "../model/kernel.ts";
 import { parseActionIndex } from "../model/kernel.ts";
 import { Attributes } from "./attribute.ts";
@@ -10,6 +10,7 @@ import {
   NLM_F_DUMP,
   NLM_F_REPLACE,
 } from "./message.ts";
+import { type Police, parsePolice, writePolice } from "./police.ts";
 
 /** include/uapi/linux/rtnetlink.h */
 const RTM_NEWACTION = 48;
@@ -64,6 +65,7 @@ export type Action =
       readonly queueMapping: number | null;
     }
   | { readonly kind: "gact"; readonly control: number }
+  | Police
   | {
       readonly kind: "mirred-ingress-redirect" | "mirred-egress-mirror";
       readonly ifindex: number;
@@ -225,6 +227,8 @@ function parseAction(attributes: Attributes | null): Action {
         control: control(parms),
       };
     }
+    case "police":
+      return parsePolice(options) ?? other;
     default:
       return other;
   }
@@ -252,6 +256,9 @@ function writeAction(builder: MessageBuilder, order: number, action: Action): vo
           .nest(TCA_ACT_OPTIONS, (options) =>
             options.words(TCA_GACT_PARMS, generic(0, action.control)),
           );
+        break;
+      case "police":
+        writePolice(nest.text(TCA_ACT_KIND, "police"), TCA_ACT_OPTIONS, action);
         break;
       case "mirred-ingress-redirect":
       case "mirred-egress-mirror":

@@ -18,6 +18,7 @@ import {
   type ForgedFilter,
   type HostMatchFilter,
   type HostSourceFilter,
+  type InboundFilter,
   LAYOUT,
   type PassedOnFilter,
   type ProbeGuard,
@@ -29,6 +30,7 @@ import {
   type VnicFilter,
 } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
+import { bytesPerSecondFromBits } from "../model/units.ts";
 import {
   gotoChain,
   TC_ACT_CONTINUE,
@@ -61,6 +63,7 @@ export type FilterObject =
   | HostMatchFilter
   | ReflectionFilter
   | RedirectFilter
+  | InboundFilter
   | ProbeGuard
   | ControlFilter
   | QueueResetFilter;
@@ -218,6 +221,20 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
           ],
         },
       ];
+    case "inbound":
+      return [
+        {
+          ...place,
+          match: { kind: "flower", source: null, destination: exactly(object.mac) },
+          actions: [
+            {
+              kind: "police",
+              rateBytesPerSecond: bytesPerSecondFromBits(object.rateBitsPerSecond),
+              burstTicks: object.burstTicks,
+            },
+          ],
+        },
+      ];
     case "probe-guard": {
       const block = { mac: object.block, mask: BLOCK };
       return [
@@ -283,6 +300,8 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
       return at("ingress", FILTER_PRIORITY.reflection, object.handle);
     case "redirect":
       return at("ingress", FILTER_PRIORITY.redirect, object.handle);
+    case "inbound":
+      return at("ingress", FILTER_PRIORITY.inbound, object.handle);
     case "probe-guard": {
       const { probeTo, probeFrom } = FILTER_PRIORITY;
       return at("ingress", object.side === "to" ? probeTo : probeFrom, SINGLE_HANDLE);
@@ -326,6 +345,7 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
     FILTER_PRIORITY.probeFrom,
     FILTER_PRIORITY.reflection,
     FILTER_PRIORITY.redirect,
+    FILTER_PRIORITY.inbound,
   ]),
 };
 

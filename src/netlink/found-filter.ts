@@ -10,6 +10,7 @@ import {
   type ReportsFilter,
   type UnknownFilter,
 } from "../model/kernel.ts";
+import { bitsPerSecondFromBytes } from "../model/units.ts";
 import { type Action, TC_ACT_DROP } from "./action.ts";
 import { type Filter, kindOf } from "./filter.ts";
 import { type FilterObject, filtersOf } from "./filter-object.ts";
@@ -76,6 +77,12 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
       return destination === undefined
         ? null
         : { kind: "redirect", device, mac: destination, handle, toIfindex };
+    }
+    case FILTER_PRIORITY.inbound: {
+      if (destination === undefined || first?.kind !== "police") return null;
+      const rateBitsPerSecond = bitsPerSecondFromBytes(first.rateBytesPerSecond);
+      const { burstTicks } = first;
+      return { kind: "inbound", device, mac: destination, handle, rateBitsPerSecond, burstTicks };
     }
     case FILTER_PRIORITY.probeTo:
       return destination === undefined

@@ -9,13 +9,20 @@ import {
   ROOT_MINOR,
 } from "../model/kernel.ts";
 import { blockOf } from "../model/probe.ts";
-import { ticksForBytes } from "../model/units.ts";
+import { quantizeRate, ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";
 import { ceilingOf, controlRate, type Silence, type UplinkGrants } from "./grants.ts";
 import { hostLines, putHostFilters } from "./host.ts";
 import { putHomeActions, putPin, queueOf } from "./pin.ts";
 import type { Placement } from "./placement.ts";
-import { burstBytes, CONTROL_PRIO, hostPrio, htbPrio, quantumBytes } from "./priority.ts";
+import {
+  burstBytes,
+  CONTROL_PRIO,
+  hostPrio,
+  htbPrio,
+  inboundBurstBytes,
+  quantumBytes,
+} from "./priority.ts";
 import type { Member, Roster } from "./roster.ts";
 import { LEAST_RATE } from "./share.ts";
 import { putSourceFilters, senderOf } from "./sources.ts";
@@ -213,7 +220,15 @@ function putVnicFilters(
   const from = senderOf(input, index);
   if ((wanted & WANTED.filter) !== 0)
     put({ ...filter, actionIndex: pin, ...(from === undefined ? {} : { from }) });
-  if ((wanted & WANTED.reception) === 0 || !separate) return;
+  if ((wanted & WANTED.reception) === 0) return;
+  const { inbound } = member.vnic.policy;
+  if (inbound !== undefined) {
+    const rate = quantizeRate(inbound.limitBitsPerSecond);
+    const burst = inbound.burstBytes ?? inboundBurstBytes(rate);
+    const place = { kind: "inbound", device: bond.name, mac, handle } as const;
+    put({ ...place, rateBitsPerSecond: rate, burstTicks: ticksForBytes(burst, rate) });
+  }
+  if (!separate) return;
   for (const entry of input.uplinks) {
     if (!entry.managed && !isGuarded(input.team, entry)) continue;
     const device = entry.uplink.name;

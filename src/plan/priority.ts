@@ -39,3 +39,11 @@ export function quantumBytes(shares: number): number {
 export function burstBytes(bitsPerSecond: number): number {
   return Math.max(65_536, Math.round((bitsPerSecond / 8) * 0.002));
 }
+
+/**
+ * Burst of an inbound limit: what passes in 50 ms, since what it drops TCP learns only a round trip later, and at least two
+ * of the largest frames that GRO makes.
+ */
+export function inboundBurstBytes(bitsPerSecond: number): number {
+  return Math.max(131_072, Math.round((bitsPerSecond / 8) * 0.05));
+}

@@ -2,8 +2,13 @@
 import { basename } from "node:path";
 import * as z from "zod";
 import { PolicyError } from "../model/errors.ts";
-import type { Bandwidth, Failover, NetworkWish, Placement } from "../model/policy.ts";
-import { FAILOVER_ACTIONS, PRIORITIES } from "../model/policy.ts";
+import type { Bandwidth, Failover, Inbound, NetworkWish, Placement } from "../model/policy.ts";
+import {
+  FAILOVER_ACTIONS,
+  LEAST_INBOUND_BURST,
+  LEAST_INBOUND_BURST_BYTES,
+  PRIORITIES,
+} from "../model/policy.ts";
 import { parseDuration, parseRate, parseSize } from "../model/units.ts";
 import { parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
 
@@ -65,6 +70,15 @@ export const policyFileSchema = strictMap({
   })
     .describe("A vNIC's share of the uplink that it sends by.")
     .optional(),
+  inbound: strictMap({
+    limit: rate("Never above; no limit by default."),
+    burst: unit(parseSize, {
+      description: "How much may pass at once before the rate holds; by default chosen by rate.",
+      examples: ["4mb", "256kib"],
+    }).optional(),
+  })
+    .describe("What may reach the guest from the wire: it can be limited, never guaranteed.")
+    .optional(),
   placement: strictMap({
     prefer: names("Uplinks, by interface name or by label, first choice first.").optional(),
     apart: names("Domains that should not share an uplink with this one.").optional(),
@@ -118,15 +132,21 @@ function contradictions(file: PolicyFile): { path: string[]; message: string }[]
   if (limit === 0) found.push({ path: ["bandwidth", "limit"], message: "must be above zero" });
   else if (reservation !== undefined && limit !== undefined && limit < reservation)
     found.push({ path: ["bandwidth", "limit"], message: "is below the reservation" });
+  if (file.inbound?.limit === 0)
+    found.push({ path: ["inbound", "limit"], message: "must be above zero" });
+  const burst = file.inbound?.burst;
+  if (burst !== undefined && burst < LEAST_INBOUND_BURST_BYTES)
+    found.push({ path: ["inbound", "burst"], message: LEAST_INBOUND_BURST });
   return found;
 }
 
 /** What the fields of a policy say, without those that it leaves out. */
 export function toWish(file: PolicyFile): NetworkWish {
-  const { bandwidth, placement, failover } = file;
+  const { bandwidth, inbound, placement, failover } = file;
   return {
     ...(file.priority === undefined ? {} : { priority: file.priority }),
     ...(bandwidth === undefined ? {} : { bandwidth: toBandwidth(bandwidth) }),
+    ...(inbound === undefined ? {} : { inbound: toInbound(inbound) }),
     ...(placement === undefined ? {} : { placement: toPlacement(placement) }),
     ...(failover === undefined ? {} : { failover: toFailover(failover) }),
   };
@@ -139,6 +159,10 @@ function toBandwidth(file: NonNullable<PolicyFile["bandwidth"]>): Partial<Bandwi
     shares: file.shares,
     burstBytes: file.burst,
   });
+}
+
+function toInbound(file: NonNullable<PolicyFile["inbound"]>): Inbound {
+  return { limitBitsPerSecond: file.limit, burstBytes: file.burst ?? null };
 }
 
 function toPlacement(file: NonNullable<PolicyFile["placement"]>): Partial<Placement> {

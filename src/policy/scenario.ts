@@ -32,8 +32,8 @@ const MODES = [
   "balance-alb",
 ] as const satisfies readonly BondMode[];
 
-const { priority, bandwidth, placement, failover } = policyFileSchema.shape;
-const wish = { priority, bandwidth, placement, failover };
+const { priority, bandwidth, inbound, placement, failover } = policyFileSchema.shape;
+const wish = { priority, bandwidth, inbound, placement, failover };
 const network = strictMap({ policy: name.optional(), ...wish });
 
 const mac = z

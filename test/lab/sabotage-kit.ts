@@ -42,6 +42,7 @@ const SABOTAGES = {
       ),
     ),
   "reflection filters gone": () => deleteOnPorts("ingress", [7575]),
+  "inbound limits gone": () => tc(["filter del dev bond0 ingress pref 7586"]),
   "probe guards gone": () => deleteOnPorts("ingress", [7581, 7582]),
   "redirect filters gone": () => deleteOnPorts("ingress", [7576]),
   "control filters gone": () => deleteOnPorts("egress", [7577, 7578, 7579]),

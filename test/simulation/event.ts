@@ -75,6 +75,8 @@ export function drawWish(random: Random): Wish {
     priority: random.pick(["critical", "high", "normal", "low"]),
     reservationMbit,
     limitMbit: random.chance(0.3) ? reservationMbit + random.pick([100, 2000]) : null,
+    // Not drawn by itself: recorded histories keep what their seeds meant.
+    inboundMbit: reservationMbit === 50 ? 10 : reservationMbit === 1000 ? 500 : null,
     shares: random.pick([10, 100, 100, 1000]),
     action: random.pick(["throttle", "discard", "pause", "pause", "migrate"]),
     graceMs: random.pick([0, 500, 5000]),

@@ -7,6 +7,7 @@ export interface Wish {
   readonly priority: Priority;
   readonly reservationMbit: number;
   readonly limitMbit: number | null;
+  readonly inboundMbit: number | null;
   readonly shares: number;
   readonly action: FailoverAction;
   readonly graceMs: number;
@@ -62,13 +63,15 @@ export function macOf(index: number, vnic: number): string {
 export function xmlOf(guest: Guest): string {
   const { wish } = guest;
   const limit = wish.limitMbit === null ? "" : ` limit="${wish.limitMbit}mbit"`;
+  const inbound =
+    wish.inboundMbit === null ? "" : `<uplink:inbound limit="${wish.inboundMbit}mbit"/>`;
   const interfaces = guest.vnics.map(
     (mac) =>
       `<interface type='bridge'><mac address='${mac}'/><source bridge='${BRIDGE}'/></interface>`,
   );
   return `<domain type='kvm'><name>${guest.name}</name><uuid>${guest.uuid}</uuid><metadata>
 <uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:priority>${wish.priority}</uplink:priority>
-<uplink:bandwidth reservation="${wish.reservationMbit}mbit"${limit} shares="${wish.shares}"/>
+<uplink:bandwidth reservation="${wish.reservationMbit}mbit"${limit} shares="${wish.shares}"/>${inbound}
 <uplink:failover action="${wish.action}" grace="${wish.graceMs}ms"/></uplink:network></metadata>
 <devices>${interfaces.join("")}</devices></domain>`;
 }

@@ -39,6 +39,7 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "reflection",
   "redirect",
   "probe-guard",
+  "inbound",
   "unknown-filter",
 ]);
 

@@ -51,6 +51,19 @@ describe("commands for people and hooks", () => {
     ]);
     assert.deepEqual(
       add({
+        kind: "inbound",
+        device: "bond0",
+        mac: MAC,
+        handle: 3,
+        rateBitsPerSecond: 8e6,
+        burstTicks: ticksForBytes(131_072, 8e6),
+      }),
+      [
+        "tc filter replace dev bond0 ingress protocol all pref 7586 handle 3 flower skip_hw dst_mac 52:54:00:00:00:01 action police rate 1000000bps burst 131072 mtu 2097152 overhead 14 conform-exceed drop/continue",
+      ],
+    );
+    assert.deepEqual(
+      add({
         kind: "class",
         device: "nic0",
         minor: 0x11,

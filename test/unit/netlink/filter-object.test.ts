@@ -294,6 +294,18 @@ const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
     plain,
   ),
   fc.record({ kind: fc.constant("reflection"), device, mac, handle }, plain),
+  fc.record(
+    {
+      kind: fc.constant("inbound"),
+      device,
+      mac,
+      handle,
+      // Beyond 34 Gbit/s the kernel tells it by another attribute.
+      rateBitsPerSecond: fc.integer({ min: 1, max: 50e9 }).map((bytes) => bytes * 8),
+      burstTicks: fc.integer({ min: 1, max: 0xffffffff }),
+    },
+    plain,
+  ),
   fc.record({ kind: fc.constant("redirect"), device, mac, handle, toIfindex: minor }, plain),
   fc.record(
     {

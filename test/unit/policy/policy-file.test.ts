@@ -85,7 +85,7 @@ describe("the policies that come with uplinkd", () => {
 
   it("stay right with the examples in default.yaml's comments put in force", () => {
     const text = readFileSync(new URL("default.yaml", policiesDirectory), "utf8").replaceAll(
-      /^( *)# (( *)(?:reservation|limit|burst|placement|prefer|apart):\s*(?:\[[^\]]*\]|\S*)).*$/gm,
+      /^( *)# (( *)(?:reservation|limit|burst|inbound|placement|prefer|apart):\s*(?:\[[^\]]*\]|\{[^}]*\}|\S*)).*$/gm,
       "$1$2",
     );
     const { wish } = parse(text);

@@ -23,7 +23,7 @@ describe("a YAML file's mistakes", () => {
       "lists the known keys where none is near",
       policy("frobnicate: 1"),
       [
-        "p.yaml:1:1: frobnicate: unknown key; known: description, priority, bandwidth, placement, failover",
+        "p.yaml:1:1: frobnicate: unknown key; known: description, priority, bandwidth, inbound, placement, failover",
       ],
     ],
     [

@@ -7,6 +7,7 @@ export const PLAIN: Wish = {
   priority: "normal",
   reservationMbit: 0,
   limitMbit: null,
+  inboundMbit: null,
   shares: 100,
   action: "throttle",
   graceMs: 0,
