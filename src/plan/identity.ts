@@ -25,9 +25,9 @@ export function assignMinors(
   presence: Presence,
   { prioOf, others }: Numbering,
 ): Int32Array {
-  const used = new Uint8Array(LAST_VNIC_MINOR + 1);
-  for (const minor of others) used[minor] = 1;
   const minors = new Int32Array(roster.members.length);
+  const used = new Uint8Array(sizeFor(presence.minors, others));
+  for (const minor of others) used[minor] = 1;
   let missing = 0;
   for (let index = 0; index < minors.length; index += 1) {
     const present = presence.minors[index] as number;
@@ -52,6 +52,18 @@ export function assignMinors(
     missing -= 1;
   }
   return minors;
+}
+
+/**
+ * Room for all numbers that are taken or may be given: no more of them are taken than there are vNICs and others. A
+ * column for every number there is would be most of what a small host's plan allocates.
+ */
+function sizeFor(present: Int32Array, others: readonly number[]): number {
+  let last = FIRST_VNIC_MINOR + present.length + others.length;
+  for (let index = 0; index < present.length; index += 1)
+    last = Math.max(last, present[index] as number);
+  for (const minor of others) last = Math.max(last, minor);
+  return Math.min(last, LAST_VNIC_MINOR) + 1;
 }
 
 /**

@@ -1,5 +1,4 @@
 /** A team once its plan is in force, and after a loss then: columns that differ only by what the kernel will say. */
-import { LAST_VNIC_MINOR } from "../model/kernel.ts";
 import type { TeamState, World } from "../model/world.ts";
 import type { Judged } from "./actions.ts";
 import { settlePlacement } from "./after-loss.ts";
@@ -28,7 +27,8 @@ export function settleCase(result: TeamResult): TeamCase {
   const { minors, queueIds, moveActiveTo } = result.objects;
   const managed = uplinks.map((entry) => grants.some((grant) => grant.entry === entry));
   const { bond } = asked.team;
-  const owners = new Int32Array(LAST_VNIC_MINOR + 1).fill(-1);
+  const owners = new Int32Array(minors.reduce((last, minor) => Math.max(last, minor), 0) + 1);
+  owners.fill(-1);
   for (const [index, minor] of minors.entries()) if (minor > 0) owners[minor] = index;
   return {
     ...asked,
@@ -46,7 +46,7 @@ export function settleCase(result: TeamResult): TeamCase {
     },
     numbering: {
       prioOf: (index, minor) => {
-        const owner = owners[minor] as number;
+        const owner = owners[minor] ?? -1;
         if (owner < 0 || managed[presence.senders[index] as number] !== true) return -1;
         return (asked.roster.ranks[owner] as number) + 1;
       },

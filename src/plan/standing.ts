@@ -1,8 +1,13 @@
 /** What stands in the kernel, by numbers: read once a snapshot, asked for every vNIC. */
-import { type KernelMap, LAST_VNIC_MINOR, type VnicFilter } from "../model/kernel.ts";
+import {
+  type HtbClass,
+  type KernelMap,
+  LAST_VNIC_MINOR,
+  type VnicFilter,
+} from "../model/kernel.ts";
 
 interface Standing {
-  /** HTB prio by device and minor; -1 for no class. */
+  /** HTB prio by device and minor; -1 for no class, and none beyond the last minor that stands. */
   readonly prios: ReadonlyMap<string, Int8Array>;
   readonly filters: readonly VnicFilter[];
 }
@@ -16,16 +21,22 @@ export function readStanding(kernel: KernelMap): Standing {
   if (known !== undefined) return known;
   const prios = new Map<string, Int8Array>();
   const filters: VnicFilter[] = [];
+  const classes: HtbClass[] = [];
+  let last = 0;
   for (const object of kernel.values()) {
     if (object.kind === "vnic") filters.push(object);
     else if (object.kind === "class" && object.minor <= LAST_VNIC_MINOR) {
-      let column = prios.get(object.device);
-      if (column === undefined) {
-        column = new Int8Array(LAST_VNIC_MINOR + 1).fill(-1);
-        prios.set(object.device, column);
-      }
-      column[object.minor] = object.prio;
+      classes.push(object);
+      last = Math.max(last, object.minor);
     }
+  }
+  for (const { device, minor, prio } of classes) {
+    let column = prios.get(device);
+    if (column === undefined) {
+      column = new Int8Array(last + 1).fill(-1);
+      prios.set(device, column);
+    }
+    column[minor] = prio;
   }
   const standing = { prios, filters };
   READ.set(kernel, standing);
