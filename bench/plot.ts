@@ -1,9 +1,9 @@
 /**
- * Draws the plots of docs/performance.md from what was measured: `npm run bench:plot`.
+ * Draws the plots of docs/performance.md and docs/performance-lab.md from what was measured: `npm run bench:plot`.
  *
- *   node bench/plot.ts [FILE [FOLDER]]
+ *   node bench/plot.ts [FOLDER [FILE...]]
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Result } from "./result.ts";
 
@@ -41,6 +41,18 @@ const PLOTS: readonly Plot[] = [
     title: "From a lost link to the last byte, user space on the machine itself",
     of: /^link lost to last byte, .* on the machine itself$/,
     label: (what) => what.replace(/^link lost to last byte, |, user space.*$/g, ""),
+  },
+  ...["roomy", "crowded"].map((crowd) => ({
+    file: `plan-${crowd}.svg`,
+    title: `Planning domains x uplinks, all single losses included, ${crowd}`,
+    of: new RegExp(`^${crowd} \\d+ x \\d+: (all anew|one domain changed)$`),
+    label: (what: string) => what.replace(`${crowd} `, ""),
+  })),
+  {
+    file: "failover.svg",
+    title: "What a reaction to a lost link allocates",
+    of: /: a reaction allocates$/,
+    label: (what) => what.replace(": a reaction allocates", ""),
   },
 ];
 
@@ -87,14 +99,12 @@ function escaped(text: string): string {
 }
 
 const root = path.join(import.meta.dirname, "..");
-const [
-  file = path.join(root, "bench/results/lab.json"),
-  folder = path.join(root, "docs/performance"),
-] = process.argv.slice(2);
-const { results } = JSON.parse(readFileSync(file, "utf8")) as {
-  readonly results: Readonly<Record<string, readonly Result[]>>;
-};
-const all = Object.values(results).flat();
+const [folder = path.join(root, "docs/performance"), ...named] = process.argv.slice(2);
+const results = path.join(root, "bench/results");
+// The first is of a lab, by benchmark; the other one list.
+const files =
+  named.length > 0 ? named : ["lab.json", "bench.json"].map((name) => path.join(results, name));
+const all = files.filter((file) => existsSync(file)).flatMap(readResults);
 mkdirSync(folder, { recursive: true });
 for (const plot of PLOTS) {
   const found = all.filter(({ what }) => plot.of.test(what));
@@ -102,4 +112,11 @@ for (const plot of PLOTS) {
   if (found.length > 0) {
     writeFileSync(path.join(folder, plot.file), drawBars(plot.title, plot.label, found));
   }
+}
+
+function readResults(file: string): readonly Result[] {
+  const { results } = JSON.parse(readFileSync(file, "utf8")) as {
+    readonly results: readonly Result[] | Readonly<Record<string, readonly Result[]>>;
+  };
+  return Object.values(results).flat();
 }
