@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { ip, readJson, tc } from "./command.ts";
+import { batch, readJson, run, unchecked } from "./command.ts";
 import { uplinkNames } from "./host.ts";
 import { daemonPids } from "./libvirt.ts";
 import { hasCarrier, plug } from "./qmp.ts";
-import { resetSwitch } from "./switch.ts";
+import { clearSwitch } from "./switch.ts";
 import { until } from "./wait.ts";
 
 interface Link {
@@ -16,7 +16,6 @@ interface Link {
 interface Qdisc {
   readonly kind: string;
   readonly dev: string;
-  readonly root?: boolean;
   /** "0:" is the kernel's own default, which can't be deleted. */
   readonly handle: string;
 }
@@ -28,30 +27,43 @@ interface Qdisc {
  */
 export async function resetToBare(): Promise<void> {
   await killStrays();
-  for (const namespace of foreignNamespaces()) ip([`netns del ${namespace}`]);
-  const uplinks = new Set(uplinkNames());
-  for (const { ifname } of readLinks()) {
-    if (ifname === "lo" || uplinks.has(ifname)) continue;
-    // A veth's other end, or a VLAN's, is gone by the time its turn comes.
-    if (linkExists(ifname)) ip([`link del ${ifname}`]);
-  }
-  for (const { kind, dev, root, handle } of readJson<Qdisc>("tc", "qdisc show")) {
-    if (!uplinks.has(dev)) continue;
-    if (kind === "clsact" || kind === "ingress") tc([`qdisc del dev ${dev} ${kind}`]);
-    else if (root === true && handle !== "0:") tc([`qdisc del dev ${dev} root`]);
-  }
-  // Each `promisc off` gives back one `promisc on`; a link set twice needs it once all the same.
-  ip(
-    uplinkNames().flatMap((uplink) => [
-      `link set ${uplink} promisc off allmulticast off mtu 1500`,
-      `addr flush dev ${uplink} scope global`,
-      `link set ${uplink} up`,
-    ]),
-  );
+  // One shell for all of it: each process that this one starts costs a tenth of a second under TCG.
+  run("sh", "-c", [...clearHost(), ...clearSwitch()].join("\n"));
   for (const [cable] of uplinkNames().entries()) await plug(cable);
-  resetSwitch();
   const left = findLeftovers();
   if (left.length > 0) throw new Error(`the stage is not bare: ${left.join("; ")}`);
+}
+
+/** Lines of shell that leave the host its uplinks alone, with nothing on them. */
+function clearHost(): readonly string[] {
+  const uplinks = uplinkNames();
+  const links = readdirSync("/sys/class/net").filter(
+    (name) => name !== "lo" && !uplinks.includes(name) && name !== "bonding_masters",
+  );
+  return [
+    // A veth's other end, or a VLAN's, is gone by the time its turn comes; what stays after all is a leftover.
+    ...unchecked("ip", [
+      ...foreignNamespaces().map((namespace) => `netns del ${namespace}`),
+      ...links.map((link) => `link del ${link}`),
+    ]),
+    ...unchecked(
+      "tc",
+      uplinks.flatMap((uplink) => [
+        `qdisc del dev ${uplink} root`,
+        `qdisc del dev ${uplink} clsact`,
+        `qdisc del dev ${uplink} ingress`,
+      ]),
+    ),
+    // Each `promisc off` gives back one `promisc on`; a link set twice needs it once all the same.
+    ...batch(
+      "ip",
+      uplinks.flatMap((uplink) => [
+        `link set ${uplink} promisc off allmulticast off mtu 1500`,
+        `addr flush dev ${uplink} scope global`,
+        `link set ${uplink} up`,
+      ]),
+    ),
+  ];
 }
 
 /** What is on the stage that a bare one doesn't have, each in words. */
@@ -79,10 +91,6 @@ export function findLeftovers(): string[] {
 
 function readLinks(): readonly Link[] {
   return readJson<Link>("ip", "-d link show");
-}
-
-function linkExists(name: string): boolean {
-  return readdirSync("/sys/class/net").includes(name);
 }
 
 function foreignNamespaces(): readonly string[] {

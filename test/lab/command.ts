@@ -77,6 +77,16 @@ export function bridge(lines: readonly string[], namespace = ""): void {
   runWithInput(`${lines.join("\n")}\n`, "bridge", ...where, "-batch", "-");
 }
 
+/** Lines of shell that run commands of iproute2 by one process, each a line; the shell ends at the first that fails. */
+export function batch(tool: string, lines: readonly string[]): readonly string[] {
+  return [`${tool} -batch - <<'END' || exit`, ...lines, "END"];
+}
+
+/** The same for what may fail as it has been done before; nothing where there is nothing to do. */
+export function unchecked(tool: string, lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : [`${tool} -force -batch - 2>/dev/null <<'END'`, ...lines, "END"];
+}
+
 /**
  * What `ip -j`, `tc -j` or `bridge -j` prints. The caller states the shape of an entry; iproute2's manual
  * pages don't, so look at the output once.

@@ -1,4 +1,4 @@
-import { bridge, ip, readJson, run, tc } from "./command.ts";
+import { batch, bridge, ip, readJson, run, tc, unchecked } from "./command.ts";
 import { LACP_MBIT, uplinkNames } from "./host.ts";
 import type { End } from "./meter.ts";
 
@@ -207,33 +207,32 @@ export function readAnnouncements(mac?: string): readonly number[] {
   );
 }
 
-/** Brings the switch back to what the lab's init built. */
-export function resetSwitch(): void {
-  const links = readJson<{ readonly ifname: string }>("ip", "link show", switchNamespace);
-  const own = new Set(["lo", "sbr", ...portNames()]);
-  const foreign = links.filter(({ ifname }) => !own.has(ifname)).map(({ ifname }) => ifname);
-  // One end of a veth pair takes the other with it.
-  for (const link of foreign.filter((name) => name !== "trunk2")) {
-    ip([`link del ${link}`], switchNamespace);
-  }
-  const qdiscs = readJson<{ readonly kind: string; readonly dev: string }>(
-    "tc",
-    "qdisc show",
-    switchNamespace,
-  );
-  for (const { dev } of qdiscs.filter(({ kind }) => kind === "clsact")) {
-    tc([`qdisc del dev ${dev} clsact`], switchNamespace);
-  }
-  ip(
-    [
-      ...portNames().map((port) => `link set ${port} master sbr up`),
+/** Lines of shell that bring the switch back to what the lab's init built. */
+export function clearSwitch(): readonly string[] {
+  const ports = portNames();
+  const inSwitch = (tool: string) => `${tool} -n ${switchNamespace}`;
+  return [
+    `${inSwitch("ip")} -br link show | {`,
+    "  while read -r name rest; do",
+    `    case " lo sbr ${ports.join(" ")} " in`,
+    `      *" \${name%@*} "*) ;;`,
+    `      *) echo "link del \${name%@*}" ;;`,
+    "    esac",
+    "  done",
+    // One end of a veth pair takes the other with it.
+    `} | ${inSwitch("ip")} -force -batch - 2>/dev/null`,
+    ...unchecked(
+      inSwitch("tc"),
+      ports.map((port) => `qdisc del dev ${port} clsact`),
+    ),
+    ...batch(inSwitch("ip"), [
+      ...ports.map((port) => `link set ${port} master sbr up`),
       "link set sbr type bridge mcast_snooping 1 mcast_querier 0 mcast_query_interval 12500 ageing_time 30000",
-    ],
-    switchNamespace,
-  );
-  forgetAddresses();
-  forgetNeighbours();
-  ip(["neigh flush all nud permanent"], switchNamespace);
+      "neigh flush all",
+      "neigh flush all nud permanent",
+    ]),
+    ...batch(inSwitch("bridge"), ["fdb flush dev sbr dynamic"]),
+  ];
 }
 
 function portNames(): readonly string[] {
