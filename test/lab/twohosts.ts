@@ -8,6 +8,7 @@ import { type Daemon, startDaemon } from "./daemon.ts";
 import { buildHost, hostAddress } from "./host.ts";
 import {
   domainXml,
+  endWords,
   installHook,
   resetLibvirt,
   startLibvirt,
@@ -136,20 +137,17 @@ export async function startGuest(
   priority = "low",
 ): Promise<void> {
   for (const host of [two.a, two.b]) {
-    for (const word of ["destroy", "undefine"]) {
-      try {
-        host.virsh(word, GUEST);
-      } catch {
-        // It isn't there, which is what was wanted.
-      }
+    try {
+      host.virsh(endWords([GUEST]));
+    } catch {
+      // It isn't there, which is what was wanted.
     }
   }
   const metadata = `<uplink:network xmlns:uplink="urn:uplinkd:domain:1"><uplink:priority>${priority}</uplink:priority>\
 <uplink:placement prefer="left"/>${annotation}</uplink:network>`;
   const file = `/run/lab/${GUEST}.xml`;
   writeFileSync(file, domainXml({ name: GUEST, macs: [GUEST_MAC], metadata, ipv4: GUEST_ADDRESS }));
-  two[side].virsh("define", file);
-  await two[side].virshAside("start", GUEST);
+  await two[side].virshAside(`define ${file}; start ${GUEST}`);
   const first = new Pinger(outside.namespace);
   await until("the guest to answer", () => first.received > 0, 180_000, 200);
   await first.stop();

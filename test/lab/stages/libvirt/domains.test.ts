@@ -8,7 +8,9 @@ import { callHook, type Daemon, RUN_DIR, startDaemon } from "../../daemon.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost, readClassCounts } from "../../host.ts";
 import {
+  domainNames,
   domainXml,
+  endDomains,
   hookFolder,
   installHook,
   interfaceXml,
@@ -57,9 +59,7 @@ describe("real domains", () => {
     daemon = await startDaemon({ config: labConfig() });
   });
   afterEach(async () => {
-    for (const name of virsh("list", "--all", "--name").split("\n").filter(Boolean)) {
-      run("sh", "-c", `virsh -q destroy ${name} || :; virsh -q undefine ${name} || :`);
-    }
+    endDomains(domainNames());
     await daemon.stop();
   });
   after(() => resetLibvirt({ stop: true }));

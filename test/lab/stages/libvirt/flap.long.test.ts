@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
-import { run } from "../../command.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { labConfig } from "../../guests.ts";
 import { buildHost } from "../../host.ts";
 import {
   domainState,
+  endDomains,
   installHook,
   resetLibvirt,
   startDomain,
@@ -55,7 +55,7 @@ describe("an uplink that flaps", () => {
   });
   after(async () => {
     for (const load of loads) await load.stop().catch(() => undefined);
-    run("sh", "-c", "for d in vital bulk; do virsh -q destroy $d; virsh -q undefine $d; done || :");
+    endDomains(["vital", "bulk"]);
     await daemon.stop();
     await resetLibvirt({ stop: true });
   });
