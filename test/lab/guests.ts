@@ -1,6 +1,5 @@
 import { type Daemon, type DomainShape, startDomain, stopDomain } from "./daemon.ts";
 import { addStandin, removeStandin, type Standin } from "./standin.ts";
-import { turnOffSegmentation } from "./traffic.ts";
 
 /** A stand-in together with the domain that the daemon takes it for. */
 export interface Guest extends Standin {
@@ -13,7 +12,6 @@ export function startGuest(number: number, name: string, annotation: string): Gu
   const domain = { name, macs: [mac], annotation };
   startDomain(domain);
   const standin = addStandin({ number, mac });
-  turnOffSegmentation(standin.namespace);
   return { ...standin, domain };
 }
 

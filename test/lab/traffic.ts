@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { run } from "./command.ts";
 import { readClassCounts } from "./host.ts";
 import { type End, Meter } from "./meter.ts";
 
@@ -105,25 +104,6 @@ export class Watch {
     this.#meter.stop();
     return this.#meter.report<FrameCount>();
   }
-}
-
-/** Without it TCP hands over 64 KB at a time, which is 26 ms of a line of 20 Mbit/s. */
-export function turnOffSegmentation(namespace: string, link = "eth0"): void {
-  run(
-    "ip",
-    "netns",
-    "exec",
-    namespace,
-    "ethtool",
-    "-K",
-    link,
-    "tso",
-    "off",
-    "gso",
-    "off",
-    "gro",
-    "off",
-  );
 }
 
 /**

@@ -18,7 +18,7 @@ import {
 import { plug, pull } from "../../qmp.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
-import { Flood, Sink, Stream, turnOffSegmentation } from "../../traffic.ts";
+import { Flood, Sink, Stream } from "../../traffic.ts";
 import { until as untilFast } from "../../wait.ts";
 
 const HIGH = "52:54:00:00:00:01";
@@ -135,7 +135,6 @@ describe("pause and resume", () => {
   async function load(kind: "UDP" | "TCP"): Promise<void> {
     const vital = addStandin({ number: 1, mac: HIGH });
     const bulk = addStandin({ number: 2, mac: LOW });
-    turnOffSegmentation(bulk.namespace);
     loads = [
       new Sink(outside),
       new Flood({ from: vital, to: outside, bitsPerSecond: 3.25e6 }),

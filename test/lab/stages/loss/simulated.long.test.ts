@@ -15,7 +15,7 @@ import { buildHost } from "../../host.ts";
 import { pull } from "../../qmp.ts";
 import { addStandin } from "../../standin.ts";
 import { outside } from "../../switch.ts";
-import { Flood, measureClassRates, Sink, turnOffSegmentation } from "../../traffic.ts";
+import { Flood, measureClassRates, Sink } from "../../traffic.ts";
 
 /** Slow, so that four guests that send more than the line takes don't cost the lab its processors. */
 const FRAME: Frame = { speeds: [10, 8], host: 0 };
@@ -45,7 +45,6 @@ describe("what simulate expects for a loss", () => {
       const ends = guests.map(({ domain, mac }, index) => {
         startDomain(domain);
         const standin = addStandin({ number: index + 1, mac });
-        turnOffSegmentation(standin.namespace);
         return standin;
       });
       const homes = new Map([...readPins()].map(([mac, { uplink }]) => [mac, uplink ?? ""]));

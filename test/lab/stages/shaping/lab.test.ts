@@ -7,14 +7,7 @@ import { buildHost } from "../../host.ts";
 import { median } from "../../loss.ts";
 import { addStandin, ping } from "../../standin.ts";
 import { outside, switchAddress } from "../../switch.ts";
-import {
-  Flood,
-  measureClassRates,
-  Sink,
-  Stream,
-  turnOffSegmentation,
-  Watch,
-} from "../../traffic.ts";
+import { Flood, measureClassRates, Sink, Stream, Watch } from "../../traffic.ts";
 
 const megabit = 1_000_000;
 
@@ -39,7 +32,6 @@ describe("the lab's traffic meters", () => {
     shape("nic0", [24 * megabit, 12 * megabit]);
     const one = addStandin({ number: 1 });
     const two = addStandin({ number: 2 });
-    turnOffSegmentation(two.namespace);
     assert.equal(ping(one.namespace, switchAddress), 5);
     assert.equal(ping(two.namespace, switchAddress), 5);
     const [datagrams, stream] = [new Sink(outside), new Sink(outside, { port: 5200 })];
