@@ -34,26 +34,14 @@ export function askFromOutside(guests: readonly Guest[]): Answers {
     hostAddress,
     hostAddress6,
   ];
-  const each = addresses.map(
-    (address) =>
-      `(r=$(ping -q -c ${PINGS} -i 0.2 -W 1 ${address} | sed -n 's/.* \\([0-9]*\\) received.*/\\1/p'); echo "${address} $r") &`,
+  // Each ping writes its few lines at once, when it ends.
+  const each = addresses.map((address) => `ping -q -c ${PINGS} -i 0.2 -W 1 ${address} &`);
+  const words = ["netns", "exec", switchNamespace, "sh", "-c", `${each.join("\n")}\nwait`];
+  const summaries = run("ip", ...words).matchAll(
+    /^--- (\S+) ping statistics ---\n.*? (\d+) received/gm,
   );
-  const output = run(
-    "ip",
-    "netns",
-    "exec",
-    switchNamespace,
-    "sh",
-    "-c",
-    `${each.join("\n")}\nwait`,
-  );
-  const lines = output.trim().split("\n");
-  return new Map(
-    lines.map((line) => {
-      const [address = "", count = "0"] = line.split(" ");
-      return [address, Number(count)];
-    }),
-  );
+  const answers = new Map([...summaries].map(([, address = "", n]) => [address, Number(n)]));
+  return new Map(addresses.map((address) => [address, answers.get(address) ?? 0]));
 }
 
 /** Every address answered every time. */

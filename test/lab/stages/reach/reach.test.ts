@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { resetToBare } from "../../bare.ts";
-import { run, tc } from "../../command.ts";
+import { runAside, tc } from "../../command.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { activePort, attribute, buildHost, hostAddress, setActivePort } from "../../host.ts";
@@ -83,8 +83,9 @@ describe("frames from outside reach vNICs wherever they are at home", () => {
         for (let round = 0; round < 3; round++) {
           // Broadcasts and multicasts both ways: what the switch floods comes back by the other port.
           assertAllAnswered(askFromOutside(guests), `round ${round}`);
-          for (const guest of guests) broadcast(guest);
-          runOutside("sh", "-c", "ping -q -c 5 -i 0.02 -W 1 -b 10.9.0.255 || :");
+          await Promise.all(
+            [...guests.map(({ namespace }) => namespace), switchNamespace].map(broadcast),
+          );
         }
         const counts = await Promise.all(watches.map((watch) => watch.stop()));
         console.log(`      ${JSON.stringify({ snooping, first: counts[0], second: counts[1] })}`);
@@ -167,9 +168,9 @@ function bondingSees(cable: number): boolean {
 }
 
 /** Nobody answers pings to a broadcast address, which ping takes for a failure. */
-function broadcast(guest: Guest): void {
-  const words = "ping -q -c 5 -i 0.02 -W 1 -b 10.9.0.255 || :";
-  run("ip", "netns", "exec", guest.namespace, "sh", "-c", words);
+async function broadcast(namespace: string): Promise<void> {
+  const words = "ping -q -c 5 -i 0.02 -W 0.3 -b 10.9.0.255 || :";
+  await runAside("ip", "netns", "exec", namespace, "sh", "-c", words);
 }
 
 /** Has the switch count the IPv4 frames that a guest sends out by each cable. */
