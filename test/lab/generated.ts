@@ -5,7 +5,7 @@ import type { World } from "../../src/model/world.ts";
 import { simulateLoss } from "../../src/plan/simulate.ts";
 import { parseScenario } from "../../src/policy/scenario.ts";
 import { readJson } from "./command.ts";
-import type { Daemon, DomainShape } from "./daemon.ts";
+import { type Daemon, type DomainShape, startDomain } from "./daemon.ts";
 import { activePort, readClassCounts } from "./host.ts";
 import { until } from "./wait.ts";
 
@@ -319,6 +319,14 @@ export async function assertHeld(
   };
   await until("as simulated", isAsExpected, limitMs, 200).catch(() => undefined);
   assert.deepEqual(held, expected, when);
+}
+
+/** Starts guests on a whole team, whose daemon runs. @returns where they are */
+export async function startWhole(frame: Frame, guests: readonly GeneratedGuest[]): Promise<Homes> {
+  for (const { domain } of guests) startDomain(domain);
+  const homes = readVias();
+  await assertHeld(guests, simulated(frame, guests, homes, []), "whole");
+  return homes;
 }
 
 /** Until the kernel holds what a plan for the world as it is makes of where everybody is. */

@@ -1,17 +1,16 @@
 // What a busy TCP connection notices of a move that evens out load; the moves themselves are in balance.test.ts.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { resetToBare } from "../../bare.ts";
 import { inNamespace, run, tc } from "../../command.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { LabFault } from "../../fault.ts";
 import { startGuest, whereIs } from "../../guests.ts";
-import { buildHost, setActivePort } from "../../host.ts";
 import { Conversation, lostBetween } from "../../loss.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { outside, switchNamespace } from "../../switch.ts";
 import { Flood, measureClassRates, Sink, Stream } from "../../traffic.ts";
 import { until } from "../../wait.ts";
+import { buildSkewed, skewedConfig } from "./skew.ts";
 
 /** The guest's own line limits it, so that what is lost on ours is lost by the move and not by a full queue. */
 const OWN_LINE = 3e6;
@@ -20,31 +19,17 @@ const MOST_OUT_OF_ORDER = 5;
 const QUIET_MS = 6000;
 const INTERVAL_US = 5000;
 
-const config = (mode: string) => `teams:
-  - bond: bond0
-    uplinks: [{name: nic0, speed: 40mbit}, {name: nic1, speed: 40mbit}]
-    headroom: 0%
-    host: {reservation: 1mbit}
-    loadWindow: 1s
-    rebalance: {mode: ${mode}, threshold: 10%, coolDown: 2m}
-resync: 5s
-`;
-
 describe("a team whose load is evened out under a TCP connection", () => {
   let daemon: Daemon;
 
-  beforeEach(async () => {
-    await resetToBare();
-    await buildHost();
-    await setActivePort("nic1");
-  });
+  beforeEach(buildSkewed);
   afterEach(() => daemon.kill());
 
   itEnforces(
     "claim 7: moves a TCP connection that is busy without a loss, and nearly in order",
     { sabotage: ["pins gone"], timeoutMs: 180_000 },
     async (strike) => {
-      daemon = await startDaemon({ config: config("off") });
+      daemon = await startDaemon({ config: skewedConfig("off") });
       const mover = startGuest(1, "mover", '<uplink:bandwidth reservation="6mbit"/>');
       const stays = startGuest(2, "stays", '<uplink:placement prefer="nic0"/>');
       assert.equal((await whereIs(daemon, mover)).via, "nic0");
@@ -63,7 +48,7 @@ describe("a team whose load is evened out under a TCP connection", () => {
       const quiet = await noticed(mover.namespace, () => sleep(QUIET_MS));
       const movingMs = talk.nowMs();
       const moving = await noticed(mover.namespace, async () => {
-        daemon.reconfigure(config("on"));
+        daemon.reconfigure(skewedConfig("on"));
         await until(
           "moved",
           async () => (await whereIs(daemon, mover)).via === "nic1",

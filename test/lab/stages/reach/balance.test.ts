@@ -1,33 +1,21 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { resetToBare } from "../../bare.ts";
 import { type Daemon, startDaemon } from "../../daemon.ts";
 import { startGuest, whereIs } from "../../guests.ts";
-import { buildHost, setActivePort, uplinkNames } from "../../host.ts";
+import { uplinkNames } from "../../host.ts";
 import { itEnforces } from "../../sabotage-kit.ts";
 import { outside } from "../../switch.ts";
 import { Flood, measureClassRates, Sink } from "../../traffic.ts";
 import { until } from "../../wait.ts";
+import { buildSkewed, SPEED_BITS_PER_SECOND, skewedConfig, WINDOW_MS } from "./skew.ts";
 
-const SPEED = 40e6;
-const WINDOW_MS = 1000;
 const THRESHOLD = 0.1;
-
-const config = (mode: string) => `teams:
-  - bond: bond0
-    uplinks: [{name: nic0, speed: 40mbit}, {name: nic1, speed: 40mbit}]
-    headroom: 0%
-    host: {reservation: 1mbit}
-    loadWindow: ${WINDOW_MS}ms
-    rebalance: {mode: ${mode}, threshold: 10%, coolDown: 2m}
-resync: 5s
-`;
 
 /** How far each uplink's rate, as HTB counts it, is from both uplinks' mean, as a part of capacity. */
 async function unevenness(): Promise<number> {
   const rates = await measureClassRates(uplinkNames(), 3000);
   const [one = 0, other = 0] = uplinkNames().map((uplink) => rates.get(uplink)?.get("7570:1") ?? 0);
-  return Math.abs(one - other) / 2 / SPEED;
+  return Math.abs(one - other) / 2 / SPEED_BITS_PER_SECOND;
 }
 
 const at = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
@@ -35,11 +23,7 @@ const at = (uplink: string) => `<uplink:placement prefer="${uplink}"/>`;
 describe("a team whose load is evened out", () => {
   let daemon: Daemon;
 
-  beforeEach(async () => {
-    await resetToBare();
-    await buildHost();
-    await setActivePort("nic1");
-  });
+  beforeEach(buildSkewed);
   afterEach(() => daemon.kill());
 
   const events = async (id: string) => (await daemon.events()).filter((event) => event.id === id);
@@ -48,7 +32,7 @@ describe("a team whose load is evened out", () => {
     "claims 6 and 7: moves one vNIC of a skewed load, is even by it, and holds still for 10 windows",
     { sabotage: ["pins gone"] },
     async (strike) => {
-      daemon = await startDaemon({ config: config("suggest") });
+      daemon = await startDaemon({ config: skewedConfig("suggest") });
       // Both are put on nic0: the one since it is first, the other for its wish.
       const mover = startGuest(1, "mover", "");
       const stays = startGuest(2, "stays", at("nic0"));
@@ -71,7 +55,7 @@ describe("a team whose load is evened out", () => {
       assert.equal((await whereIs(daemon, mover)).home, "nic0", "suggested only");
       assert.ok((await unevenness()) > THRESHOLD);
 
-      daemon.reconfigure(config("on"));
+      daemon.reconfigure(skewedConfig("on"));
       await until("a move", async () => (await whereIs(daemon, mover)).via === "nic1", 20_000, 200);
       await sleep(10 * WINDOW_MS);
       const told = (await events("vnic-moved")).map(({ message }) => message);
@@ -84,7 +68,9 @@ describe("a team whose load is evened out", () => {
       const [team] = (await daemon.status()).teams;
       const sent = team?.uplinks.map((uplink) => uplink.sentBitsPerSecond ?? 0) ?? [];
       assert.ok(
-        sent.every((rate) => rate > 0.1 * SPEED && rate < 0.4 * SPEED),
+        sent.every(
+          (rate) => rate > 0.1 * SPEED_BITS_PER_SECOND && rate < 0.4 * SPEED_BITS_PER_SECOND,
+        ),
         String(sent),
       );
       strike(daemon);

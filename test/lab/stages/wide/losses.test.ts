@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
-import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
+import { type Daemon, startDaemon } from "../../daemon.ts";
 import {
   assertHeld,
   assertSettled,
@@ -14,6 +14,7 @@ import {
   type Homes,
   readVias,
   simulated,
+  startWhole,
   teamIs,
 } from "../../generated.ts";
 import { buildHost } from "../../host.ts";
@@ -37,10 +38,7 @@ describe("a team of several uplinks", () => {
     await buildHost({ uplinks: frame.speeds.map((_, index) => `nic${index}`) });
     const policies = { default: "priority: normal\n" };
     daemon = await startDaemon({ config: frameConfig(frame), policies });
-    for (const { domain } of guests) startDomain(domain);
-    const homes = readVias();
-    await assertHeld(guests, simulated(frame, guests, homes, []), "whole");
-    return homes;
+    return startWhole(frame, guests);
   }
 
   // Of two, twenty worlds are compared in the stage reach.

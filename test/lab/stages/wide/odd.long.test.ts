@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
-import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
+import { type Daemon, startDaemon } from "../../daemon.ts";
 import {
   assertHeld,
   assertUntouched,
@@ -14,6 +14,7 @@ import {
   type Homes,
   readVias,
   simulated,
+  startWhole,
   teamIs,
 } from "../../generated.ts";
 import { buildHost, setSpeed } from "../../host.ts";
@@ -57,10 +58,7 @@ describe("a team of several uplinks, of which one", () => {
     config = frameConfig(frame),
   ): Promise<Homes> {
     daemon = await startDaemon({ config, policies: { default: "priority: normal\n" } });
-    for (const { domain } of guests) startDomain(domain);
-    const homes = readVias();
-    await assertHeld(guests, simulated(frame, guests, homes, []), "whole");
-    return homes;
+    return startWhole(frame, guests);
   }
 
   for (const how of ["in the configuration", "by its driver", "when its port agrees anew"]) {
