@@ -91,7 +91,7 @@ function parseChoice(): Choice {
 }
 
 /** When the sources were last changed: what is built from them has that date, whenever that is done. */
-function sourceDateSeconds(): number {
+export function sourceDateSeconds(): number {
   const { SOURCE_DATE_EPOCH: stated } = process.env;
   if (stated !== undefined) return Number(stated);
   const told = execFileSync("git", ["log", "-1", "--format=%ct"], {
@@ -105,7 +105,7 @@ function sourceDateSeconds(): number {
  * Where the npm packages for an architecture are: here if this machine is of that kind; else npm fetches them, each
  * checked against package-lock.json.
  */
-function findModules(architecture: Architecture, work: string): string {
+export function findModules(architecture: Architecture, work: string): string {
   const cpu = ARCHITECTURES[architecture];
   const own = join(repository, "node_modules");
   if (existsSync(join(own, `node-linux-${cpu}`))) return own;
@@ -173,7 +173,7 @@ interface LockedPackage {
 }
 
 /** uplinkd's own licence, and that of everything that is in its bundles, whole, as those ask for. */
-function copyright(modules: string): string {
+export function copyright(modules: string): string {
   const lock = JSON.parse(readFileSync(join(repository, "package-lock.json"), "utf8")) as {
     readonly packages: Readonly<Record<string, LockedPackage>>;
   };
@@ -218,4 +218,4 @@ function sums(root: string): string {
     .join("");
 }
 
-main();
+if (import.meta.main) main();
