@@ -2,11 +2,10 @@
  * Scenario files of `uplinkctl simulate`: one team, policies and domains, as a world that nothing was measured in.
  * The format is a promise: docs/reference shows it.
  */
-import * as z from "zod";
 import { type Destination, UNJUDGED } from "../model/config.ts";
 import { PolicyError } from "../model/errors.ts";
 import { HOST_CLASSES } from "../model/host-traffic.ts";
-import { isUnicast, type Mac, parseMac } from "../model/mac.ts";
+import type { Mac } from "../model/mac.ts";
 import {
   FALLBACK_POLICY,
   mergePolicy,
@@ -14,82 +13,22 @@ import {
   type NetworkWish,
 } from "../model/policy.ts";
 import { UNPROBED } from "../model/probe.ts";
-import { clip, formatRate, parsePercent } from "../model/units.ts";
+import { clip, formatRate } from "../model/units.ts";
 import { nearestWord } from "../model/word.ts";
-import type { BondMode, DomainState, TeamState, VnicState, World } from "../model/world.ts";
-import { buildHostClasses, hostContradictions, scenarioHostSchema } from "./host-file.ts";
-import { name, policyFileSchema, rate, toWish } from "./policy-file.ts";
-import { type Locate, parseYaml, strictMap, unit, type YamlResult } from "./yaml.ts";
+import type { DomainState, TeamState, VnicState, World } from "../model/world.ts";
+import { buildHostClasses, hostContradictions } from "./host-file.ts";
+import { toWish } from "./policy-file.ts";
+import {
+  type Scenario,
+  type ScenarioDomain,
+  type ScenarioNetwork,
+  type ScenarioVnic,
+  scenarioSchema,
+} from "./scenario-schema.ts";
+import { type Locate, parseYaml, type YamlResult } from "./yaml.ts";
 
 const DEFAULT_HEADROOM = 0.05;
-const MODES = [
-  "active-backup",
-  "balance-rr",
-  "balance-xor",
-  "broadcast",
-  "802.3ad",
-  "balance-tlb",
-  "balance-alb",
-] as const satisfies readonly BondMode[];
 
-const { priority, bandwidth, inbound, placement, failover } = policyFileSchema.shape;
-const wish = { priority, bandwidth, inbound, placement, failover };
-const network = strictMap({ policy: name.optional(), ...wish });
-
-const mac = z
-  .string({ error: 'must be a MAC address such as "52:54:00:00:00:01"' })
-  .transform((text, context): Mac => {
-    const parsed = parseMac(text);
-    if (parsed !== null && isUnicast(parsed)) return parsed;
-    const fault = parsed === null ? "is not a MAC address" : "is no single NIC's MAC address";
-    context.addIssue({ code: "custom", message: `'${clip(text)}' ${fault}` });
-    return z.NEVER;
-  });
-
-const uplink = strictMap({
-  name,
-  speed: rate("Its speed; a scenario has no driver to ask."),
-  label: name.optional(),
-  carrier: z.boolean().optional(),
-});
-
-const vnic = strictMap({
-  mac,
-  demand: rate("What it wants to send; absent: all that it may have.").optional(),
-  home: name.optional(),
-  network: network.optional(),
-  policy: name.optional(),
-  ...wish,
-});
-
-const scenarioSchema = strictMap({
-  team: strictMap({
-    bond: name.optional(),
-    mode: z.enum(MODES).optional(),
-    steering: z.enum(["redirect", "hash"]).optional(),
-    active: name.optional(),
-    headroom: unit(parsePercent, { description: "Left unused.", examples: ["5%"] }).optional(),
-    uplinks: z.array(uplink).min(1, { error: "needs at least one uplink" }),
-    host: scenarioHostSchema.optional(),
-  }),
-  policies: z.record(z.string(), strictMap(wish)).optional(),
-  domains: z
-    .array(
-      strictMap({
-        name,
-        network: network.optional(),
-        policy: name.optional(),
-        ...wish,
-        vnics: z.array(vnic).optional(),
-      }),
-    )
-    .optional(),
-});
-
-type Scenario = z.output<typeof scenarioSchema>;
-type Domain = NonNullable<Scenario["domains"]>[number];
-type Vnic = NonNullable<Domain["vnics"]>[number];
-type Wishes = Pick<z.output<typeof network>, "failover">;
 type Path = readonly PropertyKey[];
 
 /**
@@ -164,7 +103,9 @@ class Checker {
 
   /** Whoever is named is there, and one more for who names none. */
   #destinations(): Destination[] {
-    const wishes: Wishes[] = [...Object.values(this.#scenario.policies ?? {})];
+    const wishes: Pick<ScenarioDomain, "failover">[] = [
+      ...Object.values(this.#scenario.policies ?? {}),
+    ];
     for (const domain of this.#scenario.domains ?? []) {
       for (const level of [domain, ...(domain.vnics ?? [])])
         wishes.push(level, level.network ?? {});
@@ -266,7 +207,7 @@ class Checker {
     };
   }
 
-  #domain(domain: Domain, index: number): DomainState {
+  #domain(domain: ScenarioDomain, index: number): DomainState {
     const path = ["domains", index];
     // What it says is wrong even where no vNIC has it.
     this.#policy(this.#levelsOf(domain, path));
@@ -287,7 +228,7 @@ class Checker {
     };
   }
 
-  #vnic(domain: Domain, entry: Vnic, domainPath: Path, path: Path): VnicState {
+  #vnic(domain: ScenarioDomain, entry: ScenarioVnic, domainPath: Path, path: Path): VnicState {
     const first = this.#macs.get(entry.mac);
     if (first !== undefined) {
       this.#fault([...path, "mac"], `${entry.mac} is there twice: ${first} has it already`);
@@ -351,7 +292,7 @@ class Checker {
     let reservation: Said | undefined;
     let limit: Said | undefined;
     for (const [level, path] of paths.entries()) {
-      const value = valueAt(this.#scenario, path) as z.output<typeof network> | undefined;
+      const value = valueAt(this.#scenario, path) as ScenarioNetwork | undefined;
       const said = value?.bandwidth ?? {};
       const at = (key: string) => ({ level, path: [...path, "bandwidth", key] });
       if (said.reservation !== undefined)
@@ -401,7 +342,7 @@ class Checker {
 }
 
 interface Level {
-  readonly value: z.output<typeof network>;
+  readonly value: ScenarioNetwork;
   readonly path: Path;
 }
 

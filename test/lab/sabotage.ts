@@ -1,7 +1,7 @@
 /**
- * `npm run test:sabotage [-- --kernel 6.12] [--stage shaping] [--sabotage "pins gone"]`: runs every test that names a
- * sabotage once for each, and once with nothing broken, and fails unless exactly the broken ones turn red. See
- * sabotage-kit.ts.
+ * `npm run test:sabotage [-- --kernel 6.12] [--stage shaping] [--sabotage "pins gone"] [--long]`: runs every test that
+ * names a sabotage once for each, and once with nothing broken, and fails unless exactly the broken ones turn red; those of
+ * NAME.long.test.ts only with `--long`. See sabotage-kit.ts.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
@@ -16,6 +16,7 @@ function main(): number {
       kernel: { type: "string", default: "6.1" },
       stage: { type: "string" },
       sabotage: { type: "string", default: "all" },
+      long: { type: "boolean", default: false },
     },
   });
   const files = globSync("test/lab/stages/*/*.test.ts", { cwd: repository })
@@ -33,6 +34,7 @@ function main(): number {
       path.join(import.meta.dirname, "run.ts"),
       ...["--kernel", values.kernel, "--stage", chosen.join(",")],
       ...["--sabotage", values.sabotage, "--grep", sabotagedPrefix],
+      ...(values.long ? ["--long"] : []),
     ],
     { cwd: repository, stdio: "inherit" },
   );

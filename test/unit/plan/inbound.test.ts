@@ -65,6 +65,25 @@ describe("an inbound limit", () => {
     }
   });
 
+  it("is the same filter for a macvtap and for whose frames are tagged", () => {
+    for (const attached of [{ isMacvtap: true }, { vlanIds: [7] }, { vlanIds: [0, 7, 9] }]) {
+      const world = worldOf(LIMIT);
+      const [web, ...others] = world.domains;
+      assert.ok(web);
+      const vnics = web.vnics.map((vnic) => ({ ...vnic, ...attached }));
+      const { kernel } = planWorld({ ...world, domains: [{ ...web, vnics }, ...others] });
+      assert.deepEqual(inboundOf(kernel), inboundOf(planWorld(world).kernel));
+    }
+  });
+
+  it("waits for a guest that still arrives from another host", () => {
+    const domains = (phase: "incoming" | "running") => [{ name: "web", phase, vnics: [{}] }];
+    const arriving = planWorld(worldOf(LIMIT, { domains: domains("incoming") }));
+    assert.deepEqual(inboundOf(arriving.kernel), []);
+    const running = planWorld(worldOf(LIMIT, { domains: domains("running") }), arriving);
+    assert.equal(inboundOf(running.kernel).length, 1);
+  });
+
   it("has room for what the kernel joins on arrival, however slow it is", () => {
     const slow = { limitBitsPerSecond: 1e6, burstBytes: null };
     const found = planWorld(worldOf(slow)).kernel.get(KEY);

@@ -33,7 +33,7 @@ const PULLS = 2;
 describe("bonds that hash", () => {
   let daemon: Daemon;
   let guests: readonly Guest[];
-  afterEach(() => daemon.kill());
+  afterEach(() => daemon?.kill());
 
   async function install(wired: Wired): Promise<void> {
     daemon = await startDaemon({ config: modesConfig(wired) });
