@@ -13,7 +13,6 @@ import {
   teamIs,
 } from "../../generated.ts";
 import { buildHost } from "../../host.ts";
-import { isLong } from "../../long.ts";
 import { plug, pull } from "../../qmp.ts";
 import { until } from "../../wait.ts";
 
@@ -24,9 +23,7 @@ const FRAMES: readonly Frame[] = [
   { speeds: [1000, 10_000], host: 10 },
 ];
 const WORLDS_A_FRAME = 5;
-/** Of those of a frame; the last ones are worlds in which something is cut. */
-const TAKEN = isLong ? WORLDS_A_FRAME : 2;
-const WORLDS = FRAMES.length * TAKEN;
+const WORLDS = FRAMES.length * WORLDS_A_FRAME;
 /** Actions that change what stands in the kernel at once, or never; a pause needs a libvirt. */
 const ACTIONS = ["throttle", "throttle", "discard"];
 
@@ -48,8 +45,8 @@ describe("what simulate answers for a loss", () => {
     let cut = 0;
     let configured = -1;
     for (let count = 0; count < WORLDS; count += 1) {
-      const place = Math.floor(count / TAKEN);
-      const world = (place + 1) * WORLDS_A_FRAME - (count % TAKEN);
+      const place = Math.floor(count / WORLDS_A_FRAME);
+      const world = (place + 1) * WORLDS_A_FRAME - (count % WORLDS_A_FRAME);
       const frame = FRAMES[place] as Frame;
       if (place !== configured) await configure(frame);
       configured = place;

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { type Daemon, startDaemon, startDomain } from "../../daemon.ts";
 import { type Guest, startGuest, whereIs } from "../../guests.ts";
 import { attribute, isPromiscuous } from "../../host.ts";
-import { itLong } from "../../long.ts";
 import { Conversation } from "../../loss.ts";
 import { plug, pull } from "../../qmp.ts";
 import { leavesBy } from "../../reached.ts";
@@ -81,20 +80,17 @@ describe("a balance-rr bond", () => {
     },
   );
 
-  itLong(
-    "is given back exactly as it was, and traffic flows while installing and releasing",
-    async () => {
-      const standin = addStandin({ number: 3, queues: 4 });
-      const before = await readSteadyState();
-      const talk = await Conversation.start({ a: standin, b: outside, intervalMicroseconds: 4000 });
-      daemon = await startDaemon({ config: modesConfig(RR) });
-      const guest = { name: "third", macs: [standin.mac] };
-      startDomain(guest);
-      await daemon.release();
-      const { there, back } = await talk.finish(Number.POSITIVE_INFINITY);
-      console.log(`      ${there.sent} sent, lost ${there.lost} there, ${back.lost} back`);
-      assert.deepEqual(await readSteadyState(), before);
-      assertFlowed({ there, back });
-    },
-  );
+  it("is given back exactly as it was, and traffic flows while installing and releasing", async () => {
+    const standin = addStandin({ number: 3, queues: 4 });
+    const before = await readSteadyState();
+    const talk = await Conversation.start({ a: standin, b: outside, intervalMicroseconds: 4000 });
+    daemon = await startDaemon({ config: modesConfig(RR) });
+    const guest = { name: "third", macs: [standin.mac] };
+    startDomain(guest);
+    await daemon.release();
+    const { there, back } = await talk.finish(Number.POSITIVE_INFINITY);
+    console.log(`      ${there.sent} sent, lost ${there.lost} there, ${back.lost} back`);
+    assert.deepEqual(await readSteadyState(), before);
+    assertFlowed({ there, back });
+  });
 });
