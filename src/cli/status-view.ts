@@ -273,7 +273,7 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
       if (vnic.unshapedReason !== null) note(`${name} is not shaped: ${vnic.unshapedReason}`);
       if (vnic.inboundLimitBitsPerSecond !== undefined)
         note(
-          `${name} gets at most ${shortRate(vnic.inboundLimitBitsPerSecond)} from outside: limited, never guaranteed`,
+          `${name} gets at most ${shortRate(vnic.inboundLimitBitsPerSecond)} from outside: limited, never guaranteed${droppedWords(vnic)}`,
         );
       // Two are a failover and the way home; more is an uplink that comes and goes.
       if (vnic.recentMoves > 2)
@@ -281,6 +281,10 @@ function noteLines(domains: readonly DomainStatus[], layout: Layout): string[] {
     }
   }
   return notes.length === 0 ? [] : ["", ...notes];
+}
+
+function droppedWords({ inboundDrops = 0 }: VnicStatus): string {
+  return inboundDrops === 0 ? "" : `; ${inboundDrops} packets dropped`;
 }
 
 function problemLines(status: Status, layout: Layout): string[] {

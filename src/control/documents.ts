@@ -190,6 +190,11 @@ const vnic: z.ZodType<VnicStatus> = z.object({
   inboundLimitBitsPerSecond: rate
     .exactOptional()
     .describe("Of what reaches it from the wire; absent: not limited. Never a guarantee."),
+  inboundBytes: z
+    .number()
+    .exactOptional()
+    .describe("What came for it from the wire since the limit was made, dropped or not."),
+  inboundDrops: z.number().exactOptional().describe("Packets of it that were above the limit."),
   shares: z.int(),
   grantedBitsPerSecond: rate.describe("The rate of its class where it sends now."),
   expectedBitsPerSecond: rate.describe("What it gets now, everyone's demand considered."),

@@ -292,6 +292,25 @@ function vnicMetrics({ domains }: Status): Metric[] {
       ...each("dropped_packets_total", "Packets that its class dropped.", (vnic) => vnic.drops),
       type: "counter",
     },
+    each("inbound_limit_bytes_per_second", "Towards it; absent where there is none.", (vnic) =>
+      rate(vnic.inboundLimitBitsPerSecond ?? null),
+    ),
+    {
+      ...each(
+        "inbound_bytes_total",
+        "Came for it from the wire since its inbound limit was made, dropped or not.",
+        (vnic) => vnic.inboundBytes ?? null,
+      ),
+      type: "counter",
+    },
+    {
+      ...each(
+        "inbound_dropped_packets_total",
+        "Packets that its inbound limit dropped.",
+        (vnic) => vnic.inboundDrops ?? null,
+      ),
+      type: "counter",
+    },
   ];
 }
 

@@ -26,6 +26,7 @@ import {
 import { type Load, type LoadMemory, loadKey, uplinkLoadKey } from "../observe/demand.ts";
 import { type HostLine, hostLines, hostReservation } from "../plan/host.ts";
 import type { LossPlan } from "../plan/loss.ts";
+import { inboundCounts, inboundReasons } from "./inbound.ts";
 import type { JournalContents } from "./journal.ts";
 import type { Run } from "./loop.ts";
 import { describeSources, sourceReasons } from "./sources.ts";
@@ -85,7 +86,7 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
         policy: vnic.policy,
         reasons: [
           ...(planned?.reasons ?? [vnic.unshapedReason ?? "not planned"]),
-          ...inboundReasons(vnic),
+          ...inboundReasons(vnic, run),
           ...balanceReasons(vnic, run),
           ...sourceReasons(
             vnic,
@@ -105,16 +106,6 @@ export function explainDomain(name: string, run: Run, loads: LoadMemory): Explan
         return { name: team.name, reasons: [...team.reasons, ...host] };
       }),
   };
-}
-
-/** What holds for frames towards a vNIC, for people; none where nothing is done about them. */
-function inboundReasons({ policy: { inbound }, team }: VnicState): string[] {
-  if (inbound === undefined) return [];
-  const limit = formatRate(inbound.limitBitsPerSecond);
-  if (team === null) return [`inbound: not limited to ${limit}, as it isn't shaped`];
-  return [
-    `inbound: what reaches it from the wire is limited to ${limit}, by dropping on the bond; it can be limited, never guaranteed, and frames between guests of this host don't count`,
-  ];
 }
 
 function lossReasons(
@@ -287,7 +278,10 @@ function describeVnic(vnic: VnicState, run: Run, loads: LoadMemory): VnicStatus 
     classId: planned === undefined ? null : `7570:${planned.minor.toString(16)}`,
     reservationBitsPerSecond: bandwidth.reservationBitsPerSecond,
     limitBitsPerSecond: bandwidth.limitBitsPerSecond,
-    ...(inbound !== undefined && { inboundLimitBitsPerSecond: inbound.limitBitsPerSecond }),
+    ...(inbound !== undefined && {
+      inboundLimitBitsPerSecond: inbound.limitBitsPerSecond,
+      ...inboundCounts(vnic, run),
+    }),
     shares: bandwidth.shares,
     grantedBitsPerSecond: grant?.reservationBitsPerSecond ?? 0,
     expectedBitsPerSecond: planned?.expectedBitsPerSecond ?? 0,

@@ -64,6 +64,7 @@ export class LinuxKernel implements KernelPort {
       conflicts: dumped.foreign.map(withMaker),
       counters: dumped.counters,
       sourceCounts: dumped.sourceCounts,
+      inboundCounts: dumped.inboundCounts,
       sharedHooks: [...new Set(dumped.foreignFilters.map((filter) => filter.device))],
     };
   }

@@ -6,6 +6,7 @@
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
 import type { UplinkError } from "../model/errors.ts";
+import type { InboundCount } from "../model/inbound-count.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
@@ -48,6 +49,8 @@ export interface Run {
   readonly moves: MoveMemory;
   /** What the kernel counted of frames with addresses that aren't their senders'. */
   readonly sourceCounts: readonly SourceCount[];
+  /** And of what came for vNICs that have an inbound limit. */
+  readonly inboundCounts: readonly InboundCount[];
   /** What differed from the plan before this run's steps. */
   readonly steps: readonly Step[];
 }
@@ -216,8 +219,9 @@ export class ControlLoop {
       this.#moves = observeMoves(this.#moves, world, this.#last?.plan ?? null, planned.plan);
       this.#balance = observeBalance(this.#balance, planned.plan, this.#moves, nowMs);
     }
-    const { sourceCounts } = snapshot;
-    const run: Run = { world, ...planned, moves: this.#moves, sourceCounts, steps };
+    const { sourceCounts, inboundCounts } = snapshot;
+    const counts = { sourceCounts, inboundCounts };
+    const run: Run = { world, ...planned, moves: this.#moves, ...counts, steps };
     const sources = world.teams.flatMap((team) => describeSources(team, world, sourceCounts) ?? []);
     this.#sources.note(sources, nowMs, log);
     this.#last = run;

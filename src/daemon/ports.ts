@@ -1,5 +1,6 @@
 /** What the daemon's loop needs of the world outside: the kernel's side and libvirt's side, as interfaces. */
 import type { NetlinkError } from "../model/errors.ts";
+import type { InboundCount } from "../model/inbound-count.ts";
 import type { ClassCounters, Conflict, KernelMap } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
@@ -18,6 +19,7 @@ export interface KernelSnapshot {
   readonly conflicts: readonly Conflict[];
   readonly counters: readonly ClassCounters[];
   readonly sourceCounts: readonly SourceCount[];
+  readonly inboundCounts: readonly InboundCount[];
   /** Devices whose clsact holds others' filters, too. */
   readonly sharedHooks: readonly string[];
 }

@@ -156,6 +156,10 @@ export interface VnicStatus {
   readonly limitBitsPerSecond: number | null;
   /** Of what reaches it from the wire, which can be limited, never guaranteed; absent: not limited. */
   readonly inboundLimitBitsPerSecond?: number;
+  /** What came for it from the wire since that limit was made, dropped or not; absent: not limited in the kernel. */
+  readonly inboundBytes?: number;
+  /** Packets of it that were dropped, as they were above the limit. */
+  readonly inboundDrops?: number;
   readonly shares: number;
   /** The rate that its class has where it sends now. */
   readonly grantedBitsPerSecond: number;

@@ -2,6 +2,8 @@
  * What stands in the kernel on the devices of our teams: our own objects as the model has them, the unmarked
  * settings, whatever is in the way, and the counters.
  */
+
+import type { InboundCount } from "../model/inbound-count.ts";
 import {
   actionIndex,
   type ClassCounters,
@@ -19,6 +21,7 @@ import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";
 import { dumpFiltersMessage, type Filter, parseFilter } from "./filter.ts";
 import { isOurPlace } from "./filter-object.ts";
 import { objectsOf } from "./found-filter.ts";
+import { parseInboundCount } from "./inbound-count.ts";
 import { dumpLinksMessage, type Link, parseLink } from "./link.ts";
 import { dumpQdiscsMessage, parseQdisc, type Qdisc } from "./qdisc.ts";
 import type { RequestSocket } from "./socket.ts";
@@ -46,6 +49,7 @@ export interface DumpedKernel {
   readonly counters: readonly ClassCounters[];
   /** Of filters that judge source addresses; those that merely pass on what isn't the host's are among them. */
   readonly sourceCounts: readonly SourceCount[];
+  readonly inboundCounts: readonly InboundCount[];
   /** Frames that each device's HTB passed unshaped since it was made; must not grow. */
   readonly directPackets: ReadonlyMap<string, number>;
 }
@@ -79,6 +83,7 @@ export function dumpKernel(
     foreignFilters: [],
     counters: [],
     sourceCounts: [],
+    inboundCounts: [],
     directPackets: new Map(),
   };
   for (const team of teams) {
@@ -122,6 +127,7 @@ interface Found {
   readonly foreignFilters: ForeignFilter[];
   readonly counters: ClassCounters[];
   readonly sourceCounts: SourceCount[];
+  readonly inboundCounts: InboundCount[];
   readonly directPackets: Map<string, number>;
 }
 
@@ -216,8 +222,11 @@ function addClsact(
       dumpFiltersMessage(link.ifindex, hook),
       (message) => {
         const filter = parseFilter(message);
-        const count = filter === null ? null : parseSourceCount(message, device);
+        if (filter === null) return null;
+        const count = parseSourceCount(message, device);
         if (count !== null) found.sourceCounts.push(count);
+        const inbound = parseInboundCount(message, filter, device);
+        if (inbound !== null) found.inboundCounts.push(inbound);
         return filter;
       },
     );

@@ -19,7 +19,7 @@ const RATE_TABLE: readonly number[] = new Array<number>(256).fill(0);
 /** Any that is allowed with that table: 1 to 31. */
 const CELL_LOG = 14;
 /** On a device's ingress a frame is counted without its Ethernet header (sch_handle_ingress). */
-const ETHERNET_HEADER_BYTES = 14;
+export const ETHERNET_HEADER_BYTES = 14;
 /** No frame is larger, joined ones included (GRO_MAX_SIZE, 512 KiB). */
 const MTU_BYTES = 1 << 21;
 const MAX_RATE32 = 0xffffffff;

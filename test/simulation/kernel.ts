@@ -80,7 +80,14 @@ export class KernelModel {
     for (const [key, object] of this.objects) {
       if (!("device" in object) || devices.has(object.device)) objects.set(key, object);
     }
-    return { objects, conflicts, counters: [], sourceCounts: [], sharedHooks: [] };
+    return {
+      objects,
+      conflicts,
+      counters: [],
+      sourceCounts: [],
+      inboundCounts: [],
+      sharedHooks: [],
+    };
   }
 
   /** Does one step as the kernel would. @returns the refusal, or null */

@@ -37,6 +37,26 @@ describe("metrics", () => {
       assert.equal(sample(text, name), value, name);
   });
 
+  it("have what came for a vNIC with an inbound limit, and nothing where there is none", () => {
+    const [web, ...others] = exampleStatus.domains;
+    assert.ok(web);
+    const vnics = web.vnics.map((vnic) => ({
+      ...vnic,
+      ...{ inboundLimitBitsPerSecond: 8e6, inboundBytes: 12_000_000_000, inboundDrops: 17 },
+    }));
+    const status: Status = { ...exampleStatus, domains: [{ ...web, vnics }, ...others] };
+    const limited = renderMetrics(status, exampleMeasurements(0));
+    const labels = '{domain="web1",mac="52:54:00:00:00:01"}';
+    for (const [name, value] of [
+      ["limit_bytes_per_second", "1000000"],
+      ["bytes_total", "12000000000"],
+      ["dropped_packets_total", "17"],
+    ] as const)
+      assert.equal(sample(limited, `uplinkd_vnic_inbound_${name}${labels}`), value);
+    assert.doesNotMatch(limited, /vnic_inbound\S*batch/);
+    assert.doesNotMatch(text, /vnic_inbound/);
+  });
+
   it("leave out what isn't known rather than call it zero", () => {
     assert.doesNotMatch(text, /^uplinkd_uplink_sent_bytes_per_second\{.*eno2/m);
     assert.match(text, /^uplinkd_uplink_sent_bytes_per_second\{.*eno1/m);

@@ -27,6 +27,7 @@ function runOf(world: World): Run {
     losses: planned.losses,
     moves: new Map(),
     sourceCounts: [],
+    inboundCounts: [],
     steps: [],
   };
 }

@@ -89,6 +89,7 @@ export class FakeKernel implements KernelPort {
       conflicts: this.conflicts,
       counters: [],
       sourceCounts: [],
+      inboundCounts: [],
       sharedHooks: this.sharedHooks,
     };
   }

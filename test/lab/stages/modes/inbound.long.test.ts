@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../bare.ts";
-import { run, tc } from "../../command.ts";
+import { readJson, run, tc } from "../../command.ts";
 import { type Daemon, STATE_DIR, startDaemon, startDomain } from "../../daemon.ts";
 import { type Guest, labConfig } from "../../guests.ts";
 import { buildHost, type HostShape } from "../../host.ts";
@@ -21,6 +21,22 @@ const WINDOW_SECONDS = 10;
 const INBOUND = `<uplink:inbound limit="8mbit" burst="${BURST}"/>`;
 
 const limits = () => run("tc", "filter", "show", "dev", "bond0", "ingress");
+
+/** What the one limit has counted: packets dropped, and bytes of all that came, by their packets' headers less than layer 2. */
+function readCounts(): { readonly drops: number; readonly bytes: number } {
+  interface Filter {
+    readonly options?: {
+      readonly actions?: readonly {
+        readonly stats?: { readonly drops: number; readonly bytes: number };
+      }[];
+    };
+  }
+  const [stats] = readJson<Filter>("tc", "-s filter show dev bond0 ingress").flatMap(
+    ({ options }) => options?.actions?.[0]?.stats ?? [],
+  );
+  assert.ok(stats !== undefined, "one limit stands");
+  return stats;
+}
 
 /** A domain whose tap its XML names, and its stand-in. */
 function startLimited(number: number, annotation: string): Guest {
@@ -92,6 +108,14 @@ describe("inbound limits", () => {
     const held = await receivedBy(limited, outside);
     assert.ok(held <= 4e6 * 1.1, `the lower of both holds: ${held} bit/s`);
     assert.equal(run("tc", "qdisc", "show", "dev", limited.tap), before);
+    const counted = readCounts();
+    assert.ok(counted.drops > 100, `${counted.drops} packets dropped`);
+    await until("what the kernel counts to be told", async () => {
+      const { domains } = await daemon.status();
+      const [vnic] = domains.find(({ name }) => name === limited.domain.name)?.vnics ?? [];
+      const { inboundBytes = 0, inboundDrops } = vnic ?? {};
+      return inboundDrops === counted.drops && inboundBytes >= counted.bytes;
+    });
   });
 
   it("goes with the domain's annotation, and with everything of ours at a release", async () => {
