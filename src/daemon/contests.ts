@@ -84,11 +84,16 @@ export class Contests {
       record.pauses += 1;
       record.pausedUntilMs = nowMs + pauseMs;
       record.wanted = wanted;
-      record.who = this.#suspect(deviceOf(key));
+      record.who = this.whoOf(key);
       record.isTheirs = true;
       begun.push(key);
     }
     return this.list().filter(({ object }) => begun.includes(object));
+  }
+
+  /** Who it is likely to be that changes an object, with the evidence. */
+  whoOf(object: string): string {
+    return this.#suspect(deviceOf(object));
   }
 
   /** Ours stands again. */

@@ -35,7 +35,10 @@ export function judgeTampering(
   }
   const sifted = contests.sift(steps, desired, nowMs);
   const undone = new Set(sifted.due.map((step) => kernelKey(step.object)));
-  const story = describeTampering(changes.filter(({ object }) => undone.has(object)));
+  const story = describeTampering(
+    changes.filter(({ object }) => undone.has(object)),
+    (object) => contests.whoOf(object),
+  );
   if (story !== null) log.tell("warning", "drift-mended", story);
   return sifted;
 }

@@ -29,12 +29,19 @@ export function findTampering(settled: KernelMap, steps: readonly Step[]): reado
   });
 }
 
-/** The story of it for people, or null where there is none. */
-export function describeTampering(changes: readonly Tampering[]): string | null {
-  if (changes.length === 0) return null;
+/**
+ * The story of it for people, or null where there is none.
+ * @param who it is likely to be that changes an object; what changes many at once is one, so the first is asked about
+ */
+export function describeTampering(
+  changes: readonly Tampering[],
+  who: (object: string) => string,
+): string | null {
+  const [first] = changes;
+  if (first === undefined) return null;
   const named = changes.map(({ object, word }) => `${object} was ${word}`);
   const rest = named.length > MAX_NAMED ? ` and ${named.length - MAX_NAMED} more` : "";
-  return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}`;
+  return `somebody else's change is undone: ${named.slice(0, MAX_NAMED).join(", ")}${rest}; likely ${who(first.object)}`;
 }
 
 /** What names an interface that is gone, which the kernel has forgotten by itself. */

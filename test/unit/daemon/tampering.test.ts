@@ -21,25 +21,39 @@ const klass = (minor: number, change: Partial<HtbClass> = {}): HtbClass => ({
 const mapOf = (...objects: KernelObject[]) =>
   new Map(objects.map((object) => [kernelKey(object), object]));
 
+const who = (object: string) => `its owner: ${object}`;
+
 describe("somebody else's change", () => {
   const settled = mapOf(klass(16), klass(17));
   const story = (present: ReturnType<typeof mapOf>, desired: ReturnType<typeof mapOf>) =>
-    describeTampering(findTampering(settled, diffKernel(present, desired)));
+    describeTampering(findTampering(settled, diffKernel(present, desired)), who);
 
   it("is what differs from what stood there, not from what is wanted now", () => {
     const raised = mapOf(klass(16, { ceilBitsPerSecond: 9600 }), klass(17));
     assert.equal(story(settled, raised), null, "a new plan");
-    assert.match(story(mapOf(klass(16)), settled) ?? "", /class eno1 7570:11 was gone$/);
-    assert.match(story(mapOf(klass(16)), raised) ?? "", /class eno1 7570:11 was gone$/);
+    assert.match(
+      story(mapOf(klass(16)), settled) ?? "",
+      /class eno1 7570:11 was gone; likely its owner/,
+    );
+    assert.match(
+      story(mapOf(klass(16)), raised) ?? "",
+      /class eno1 7570:11 was gone; likely its owner/,
+    );
     const cut = mapOf(klass(16, { rateBitsPerSecond: 8 }), klass(17));
-    assert.match(story(cut, settled) ?? "", /7570:10 was changed$/);
-    assert.match(story(cut, raised) ?? "", /7570:10 was changed$/);
-    assert.match(story(mapOf(...settled.values(), klass(18)), settled) ?? "", /7570:12 was added$/);
+    assert.match(story(cut, settled) ?? "", /7570:10 was changed; likely its owner/);
+    assert.match(story(cut, raised) ?? "", /7570:10 was changed; likely its owner/);
+    assert.match(
+      story(mapOf(...settled.values(), klass(18)), settled) ?? "",
+      /7570:12 was added; likely its owner/,
+    );
   });
 
   it("is told also where the planner leaves the changed thing for a new one", () => {
     const other = mapOf(klass(16, { prio: 0 }), klass(17));
-    assert.match(story(other, mapOf(klass(17), klass(18))) ?? "", /7570:10 was changed$/);
+    assert.match(
+      story(other, mapOf(klass(17), klass(18))) ?? "",
+      /7570:10 was changed; likely its owner/,
+    );
   });
 
   it("is neither a plan that adds nor one that withdraws nor one that rebuilds", () => {
@@ -69,7 +83,7 @@ describe("somebody else's change", () => {
 
   it("is told in one line, however much it was", () => {
     const many = mapOf(...Array.from({ length: 50 }, (_, at) => klass(16 + at)));
-    const text = describeTampering(findTampering(many, diffKernel(mapOf(), many))) ?? "";
-    assert.match(text, / and 42 more$/);
+    const text = describeTampering(findTampering(many, diffKernel(mapOf(), many)), who) ?? "";
+    assert.match(text, / and 42 more; likely its owner: class eno1 7570:10$/);
   });
 });
