@@ -5,7 +5,7 @@
 import { FAILOVER_ACTIONS, type Failover, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
-import { hasEnough } from "./expect.ts";
+import { findEnough } from "./expect.ts";
 import type { Load } from "./load.ts";
 import { whyNowhere } from "./migration.ts";
 import type { Member, Roster } from "./roster.ts";
@@ -54,8 +54,9 @@ export function settleDegradation(
     const reason = `its home ${home} is lost, and its policy discards then`;
     casualties.push({ ...entry, action: "discard", immediate: true, graceMs: 0, reason });
   }
+  const enough = findEnough(team, load, silence);
   const sharings = load.uplinks.map((uplink) =>
-    uplink.entry.usable && !hasEnough(team, load, uplink, silence)
+    uplink.entry.usable && enough[uplink.place] !== true
       ? new Sharing(team, load, uplink, silence)
       : null,
   );

@@ -2,7 +2,7 @@
  * Placement after the loss of one uplink, as a change of the placement before it: who keeps his uplink is not asked, and
  * sums tell what he takes. Of ten thousand vNICs on eight uplinks an eighth is looked at for each loss.
  */
-import { join, type Load } from "./load.ts";
+import { crowdOf, join, type Load, mostBeside, NOBODY } from "./load.ts";
 import {
   choose,
   isNamed,
@@ -24,7 +24,7 @@ export interface Settlement {
   readonly reserved: Float64Array;
   readonly loads: Float64Array;
   /** Indexes by home, in the order of placing. */
-  readonly residents: readonly (readonly number[])[];
+  readonly residents: readonly Int32Array[];
   /** Who is named by others or names others, in the order of placing. */
   readonly named: readonly number[];
 }
@@ -43,10 +43,12 @@ export function settlePlacement(
   const { placement } = load;
   const { homes, vias } = placement;
   const { reservations, loads: ownLoads, order, restless } = roster;
-  const residents = uplinks.map((): number[] => []);
+  const residents = load.uplinks.map(({ senders }) => new Int32Array(senders.size));
+  const counts = new Int32Array(uplinks.length);
   const reserved = new Float64Array(uplinks.length);
   const loads = new Float64Array(uplinks.length);
   const named: number[] = [];
+  const isAnyNamed = roster.nameCount > 0;
   for (let turn = 0; turn < order.length; turn += 1) {
     const index = order[turn] as number;
     const home = homes[index] as number;
@@ -59,10 +61,12 @@ export function settlePlacement(
       restless[index] === 1
     )
       return null;
-    there.push(index);
+    const count = counts[home] as number;
+    there[count] = index;
+    counts[home] = count + 1;
     reserved[home] = (reserved[home] as number) + (reservations[index] as number);
     loads[home] = (loads[home] as number) + (ownLoads[index] as number);
-    if (roster.nameCount > 0 && isNamed(roster, index)) named.push(index);
+    if (isAnyNamed && isNamed(roster, index)) named.push(index);
   }
   return { placement, load, reserved, loads, residents, named };
 }
@@ -98,7 +102,9 @@ export function placeAfterLoss(
     reasons: new Uint8Array(homes.length).fill(STAYS),
     heldUntilMs: [],
   };
-  for (const index of settlement.residents[lost] ?? []) {
+  const displaced = settlement.residents[lost] ?? NOBODY.indexes;
+  for (let position = 0; position < displaced.length; position += 1) {
+    const index = displaced[position] as number;
     const chosen = choose(roster, slots, index, lost);
     placement.vias[index] = chosen;
     placement.reasons[index] = wasDisplaced(slots.reason);
@@ -115,28 +121,39 @@ function loadAfterLoss(
   placement: Placement,
   lost: number,
 ): Load {
-  const arrivals = uplinks.map((): number[] => []);
-  for (const index of settlement.residents[lost] ?? [])
-    arrivals[placement.vias[index] as number]?.push(index);
+  // In the order of the roster, not of placing.
+  const displaced = settlement.load.uplinks[lost]?.senders.indexes ?? NOBODY.indexes;
+  const counts = new Int32Array(uplinks.length);
+  for (let position = 0; position < displaced.length; position += 1) {
+    const via = placement.vias[displaced[position] as number] as number;
+    counts[via] = (counts[via] as number) + 1;
+  }
+  const arrivals = Array.from(counts, (count) => new Int32Array(count));
+  counts.fill(0);
+  for (let position = 0; position < displaced.length; position += 1) {
+    const index = displaced[position] as number;
+    const via = placement.vias[index] as number;
+    const at = counts[via] as number;
+    (arrivals[via] as Int32Array)[at] = index;
+    counts[via] = at + 1;
+  }
   const before = settlement.load.uplinks.map(({ senders }) => senders);
   const senders = arrivals.map((list, at) =>
-    at === lost ? NOBODY : join(roster, before[at] ?? NOBODY, Int32Array.from(list).sort()),
+    at === lost ? NOBODY : join(before[at] ?? NOBODY, crowdOf(roster, list)),
   );
+  const sizes = senders.map(({ size }) => size);
   return {
     config: settlement.load.config,
     roster,
     placement,
-    uplinks: uplinks.map((entry, at) => ({
+    carriers: placement.vias,
+    uplinks: uplinks.map((entry, place) => ({
       entry,
+      place,
       // What comes back to it by itself.
-      residents: (at === lost ? before[at] : senders[at]) ?? NOBODY,
-      senders: senders[at] ?? NOBODY,
-      mostDisplaced: Math.max(
-        0,
-        ...senders.filter((_list, other) => other !== at).map((list) => list.length),
-      ),
+      residents: (place === lost ? before[place] : senders[place]) ?? NOBODY,
+      senders: senders[place] ?? NOBODY,
+      mostDisplaced: mostBeside(sizes, place),
     })),
   };
 }
-
-const NOBODY = new Int32Array(0);

@@ -4,6 +4,7 @@ import { formatDuration } from "../model/units.ts";
 import type { DomainState, World } from "../model/world.ts";
 import { beginMigrations, planUnderWay } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
+import { listHandled } from "./survey.ts";
 import type { DueCasualty, TeamResult } from "./team.ts";
 
 const NOBODY: readonly DueCasualty[] = [];
@@ -19,11 +20,22 @@ export function planDomains(world: World, results: readonly TeamResult[]): reado
   const isolated = new Set(
     results.flatMap(({ team }) => (team.condition === "isolated" ? [team.name] : [])),
   );
-  const plans = world.domains.map((domain) =>
-    planDomain(world, domain, casualties.get(domain.name) ?? NOBODY, isolated),
-  );
+  const handled = new Set(listHandled(world.domains));
+  const plans = world.domains.map((domain): DomainPlan => {
+    const fallen = casualties.size === 0 ? undefined : casualties.get(domain.name);
+    if (fallen === undefined && (handled.size === 0 || !handled.has(domain)))
+      return planNothing(domain.name, world.nowMs);
+    return planDomain(world, domain, fallen ?? NOBODY, isolated);
+  });
   return beginMigrations(world, results, plans);
 }
+
+/** Mostly nothing is to be done to anybody. */
+function planNothing(domain: string, nowMs: number): DomainPlan {
+  return { domain, action: "none", dueAtMs: nowMs, migration: null, reasons: NO_REASONS };
+}
+
+const NO_REASONS: readonly string[] = [];
 
 /** Mildest first; of several teams' wishes for a domain the strongest holds. */
 const STRENGTH: readonly DomainAction[] = ["none", "throttle", "discard", "pause", "migrate"];
@@ -43,7 +55,7 @@ function planDomain(
     action = casualty.action;
     dueAtMs = casualty.dueAtMs;
   }
-  const reasons = casualties.length === 0 ? [] : casualties.map((casualty) => casualty.reason);
+  const reasons = casualties.map((casualty) => casualty.reason);
   const { name, pausedByUs } = domain;
   if (pausedByUs === null) return { domain: name, action, dueAtMs, migration: null, reasons };
   const now = { domain: name, dueAtMs: world.nowMs, migration: null };

@@ -2,7 +2,7 @@
 import type { TeamState } from "../model/world.ts";
 import { fitResidents, type Silence } from "./grants.ts";
 import { hostDemands, hostLines } from "./host.ts";
-import { type Load, sumUp, type UplinkLoad } from "./load.ts";
+import type { Load, UplinkLoad } from "./load.ts";
 import { hostPrio } from "./priority.ts";
 import { type Sharer, shareUplink, sum } from "./share.ts";
 
@@ -15,34 +15,33 @@ export function wholeBits(bitsPerSecond: number): number {
 }
 
 /**
- * Shares one usable uplink among the host and its residents. Reckoned without the bytes that HTB rounds by and
+ * Shares each usable uplink among the host and its residents. Reckoned without the bytes that HTB rounds by and
  * gives each class at least: they are no promise, and would only blur the figures.
  * @param silence who sends nothing
- * @param expected bits per second by index in the roster; the residents' entries are written
+ * @returns bits per second by index in the roster
  */
-export function expectRates(
-  team: TeamState,
-  load: Load,
-  uplink: UplinkLoad,
-  silence: Silence,
-  expected: Float64Array,
-): void {
-  const { residents } = uplink;
-  const { wants } = load.roster;
-  if (hasEnough(team, load, uplink, silence)) {
-    for (let position = 0; position < residents.length; position += 1) {
-      const index = residents[position] as number;
-      expected[index] =
-        silence !== null && silence[index] === 1 ? 0 : wholeBits(wants[index] as number);
+export function expectRates(team: TeamState, load: Load, silence: Silence): Float64Array {
+  const { wants, members } = load.roster;
+  const expected = new Float64Array(members.length);
+  const enough = findEnough(team, load, silence);
+  for (const uplink of load.uplinks) {
+    if (!uplink.entry.usable) continue;
+    const { indexes } = uplink.residents;
+    if (enough[uplink.place] === true) {
+      for (let position = 0; position < indexes.length; position += 1) {
+        const index = indexes[position] as number;
+        expected[index] =
+          silence !== null && silence[index] === 1 ? 0 : wholeBits(wants[index] as number);
+      }
+      continue;
     }
-    return;
+    const sharers = listSharers(team, load, uplink, silence);
+    const hosts = sharers.length - indexes.length;
+    const got = shareUplink(uplink.entry.capacityBitsPerSecond, sharers);
+    for (let position = 0; position < indexes.length; position += 1)
+      expected[indexes[position] as number] = wholeBits(got[position + hosts] ?? 0);
   }
-  const sharers = listSharers(team, load, uplink, silence);
-  const hosts = sharers.length - residents.length;
-  const got = shareUplink(uplink.entry.capacityBitsPerSecond, sharers);
-  for (let position = 0; position < residents.length; position += 1) {
-    expected[residents[position] as number] = wholeBits(got[position + hosts] ?? 0);
-  }
+  return expected;
 }
 
 /** What each of the host's classes gets of a usable uplink, in the order of hostLines, whole bits per second. */
@@ -53,37 +52,34 @@ export function expectHost(
   silence: Silence,
 ): number[] {
   const sharers = listSharers(team, load, uplink, silence);
-  const hosts = sharers.length - uplink.residents.length;
+  const hosts = sharers.length - uplink.residents.size;
   return shareUplink(uplink.entry.capacityBitsPerSecond, sharers).slice(0, hosts).map(wholeBits);
 }
 
-/** Whether everybody on an uplink gets all that it wants, whoever comes first. */
-export function hasEnough(
-  team: TeamState,
-  load: Load,
-  uplink: UplinkLoad,
-  silence: Silence,
-): boolean {
-  const { residents } = uplink;
-  const { wants } = load.roster;
-  const capacity = uplink.entry.capacityBitsPerSecond;
-  let wanted = sum(hostWants(team, capacity));
-  const all = sumUp(load.roster, residents).wants;
-  if (silence === null) wanted += all;
-  else if (Number.isFinite(all)) {
-    wanted += all;
-    for (let position = 0; position < residents.length; position += 1) {
-      const index = residents[position] as number;
-      if (silence[index] === 1) wanted -= wants[index] as number;
-    }
-  } else {
-    for (let position = 0; position < residents.length; position += 1) {
-      const index = residents[position] as number;
-      if (silence[index] === 0) wanted += wants[index] as number;
-    }
+/** Whether everybody on each usable uplink gets all that it wants, whoever comes first; by place. */
+export function findEnough(team: TeamState, load: Load, silence: Silence): boolean[] {
+  const { carriers, roster } = load;
+  const { wants } = roster;
+  const silenced = new Float64Array(load.uplinks.length);
+  for (let index = silence?.indexOf(1) ?? -1; index >= 0; ) {
+    const place = carriers[index] as number;
+    silenced[place] = (silenced[place] as number) + (wants[index] as number);
+    index = silence?.indexOf(1, index + 1) ?? -1;
   }
-  // What is shared is reckoned in doubles, and so is this: near the limit it is shared for certain.
-  return wanted + 1 < capacity;
+  return load.uplinks.map(({ entry, place, residents }) => {
+    if (!entry.usable) return false;
+    const all = residents.sums.wants;
+    let wanted = all - (silenced[place] as number);
+    if (!Number.isFinite(all)) {
+      // Who is silent may be who wants no end of it.
+      wanted = 0;
+      for (const index of residents.indexes)
+        if (silence?.[index] !== 1) wanted += wants[index] as number;
+    }
+    const capacity = entry.capacityBitsPerSecond;
+    // What is shared is reckoned in doubles, and so is this: near the limit it is shared for certain.
+    return sum(hostWants(team, capacity)) + wanted + 1 < capacity;
+  });
 }
 
 /** What each of the host's classes wants of an uplink, in the order of hostLines. */
@@ -113,8 +109,7 @@ export function listSharers(
       shares: share.shares,
     }),
   );
-  for (let position = 0; position < uplink.residents.length; position += 1) {
-    const index = uplink.residents[position] as number;
+  for (const [position, index] of uplink.residents.indexes.entries()) {
     const isSilent = silence !== null && silence[index] === 1;
     sharers.push({
       rateBitsPerSecond: rates[position] ?? 0,

@@ -7,7 +7,7 @@
  * and fitClaims is not asked.
  */
 import { hostLines } from "./host.ts";
-import { type Load, type Sums, sumUp, type UplinkLoad } from "./load.ts";
+import type { Crowd, Load, Sums, UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO } from "./priority.ts";
 import type { Roster } from "./roster.ts";
 import { type Claim, fitClaims, LEAST_RATE, sum } from "./share.ts";
@@ -16,13 +16,17 @@ import type { Usability } from "./usable.ts";
 /** What stands on one managed uplink. */
 export interface UplinkGrants {
   readonly entry: Usability;
+  /** Its place in the team. */
+  readonly place: number;
   /** In the order of hostLines. */
   readonly host: readonly HostGrant[];
   /** HTB rate of each placed vNIC's class there, same order; made when first asked for. */
   readonly rates: Float64Array;
   /** The sum of rates of what it carries, the host included. */
   readonly committedBitsPerSecond: number;
-  readonly residents: Int32Array;
+  readonly residents: Crowd;
+  /** All fits now and after each loss: every class has its whole reservation, or, silent then, its least rate. */
+  readonly allFits: boolean;
   /** Rates of its residents, same order; null: each has its whole reservation, who is silent its floor. */
   readonly cut: readonly number[] | null;
 }
@@ -67,7 +71,7 @@ export function fitResidents(
   const floor = floorOn(load, uplink);
   const fitting = hostClaims(load, floor);
   const hosts = fitting.length;
-  for (const index of uplink.residents) fitting.push(claimAt(load.roster, index, silence));
+  for (const index of uplink.residents.indexes) fitting.push(claimAt(load.roster, index, silence));
   const all = fitClaims(roomOn(uplink, step), fitting, floor, step);
   return {
     hostRates: all.slice(0, hosts),
@@ -80,7 +84,7 @@ export function fitResidents(
 /** No floor counts for more than this on an uplink. */
 export function floorOn({ config }: Load, { entry, residents }: UplinkLoad): number {
   const capacity = entry.capacityBitsPerSecond;
-  const sharers = residents.length + 1 + config.hostClasses.length;
+  const sharers = residents.size + 1 + config.hostClasses.length;
   return Math.min(config.floorBitsPerSecond, (capacity * FLOOR_PART) / sharers);
 }
 
@@ -107,11 +111,13 @@ function claimAt(roster: Roster, index: number, silence: Silence): Claim {
  * Computes all grants of a team, one entry a managed uplink, in the team's order.
  * @param silence who sends nothing: paused by us, discarded
  * @param silenceAfterLoss who will send nothing once its uplink is lost
+ * @param earlier grants that have the same rates where all fits
  */
 export function grantClasses(
   load: Load,
   silence: Silence,
   silenceAfterLoss: Silence,
+  earlier: readonly UplinkGrants[] = [],
 ): UplinkGrants[] {
   const { roster } = load;
   let both: Silence | undefined;
@@ -119,20 +125,27 @@ export function grantClasses(
     if (both === undefined) both = unite(silence, silenceAfterLoss);
     return both;
   };
+  const quiet = sumSilent(load, silence, null);
+  const quieter = sumSilent(load, silenceAfterLoss, silence);
   const groups = new Map(
     load.uplinks
       .filter((uplink) => uplink.entry.managed)
       .map((uplink) => {
-        const own = uplink.entry.usable ? silence : null;
-        const present = sumClaims(roster, uplink.residents, own);
+        const { entry, place, residents, senders } = uplink;
+        // What is lost has everybody back at once, and of whom it still carries nobody was looked at.
+        if (!entry.usable) {
+          const displaced =
+            senders.size === 0
+              ? senders.sums
+              : sumClaims(roster, senders.indexes, senders.sums, either());
+          return [uplink, { own: null, present: residents.sums, displaced }];
+        }
         // Of a usable uplink both are the same vNICs, and only who is discarded then makes a difference.
-        const displaced = uplink.entry.usable
-          ? sumDisplaced(roster, uplink.senders, present, own, silenceAfterLoss)
-          : sumClaims(roster, uplink.senders, either());
-        return [uplink, { own, present, displaced }];
+        const present = without(residents.sums, quiet?.[place]);
+        return [uplink, { own: silence, present, displaced: without(present, quieter?.[place]) }];
       }),
   );
-  return [...groups].map(([uplink, { own, present }]): UplinkGrants => {
+  return [...groups].map(([uplink, { own, present }], at): UplinkGrants => {
     const { entry, residents } = uplink;
     const capacity = entry.capacityBitsPerSecond;
     const floor = floorOn(load, uplink);
@@ -141,25 +154,28 @@ export function grantClasses(
     const fit = whole ?? fitResidents(load, uplink, own, LEAST_RATE);
     const cut = whole === null ? fit.rates : null;
     const left = capacity - fit.committedBitsPerSecond;
-    let rates: Float64Array | null = null;
+    const others = [...groups].filter(([other]) => other !== uplink);
+    const allFits =
+      plain && cut === null && others.every(([, { displaced }]) => fits(displaced, left));
+    const before = earlier[at];
+    let rates = allFits && before?.allFits === true ? before.rates : null;
     const makeRates = () => {
       const made = new Float64Array(roster.members.length).fill(LEAST_RATE);
       // For each lost uplink in turn, its vNICs share what the residents leave, by priority.
-      for (const [other, { displaced }] of groups) {
-        if (other === uplink) continue;
-        const { senders } = other;
-        if (plain && fits(displaced, left)) writeWhole(made, roster, senders, either());
+      for (const [{ senders }, { displaced }] of others) {
+        if (plain && fits(displaced, left)) writeWhole(made, roster, senders.indexes, either());
         else {
-          const claims = Array.from(senders, (index) => claimAt(roster, index, either()));
-          write(made, senders, fitClaims(left, claims, floor));
+          const claims = Array.from(senders.indexes, (index) => claimAt(roster, index, either()));
+          write(made, senders.indexes, fitClaims(left, claims, floor));
         }
       }
-      if (cut === null) writeWhole(made, roster, residents, own);
-      else write(made, residents, cut);
+      if (cut === null) writeWhole(made, roster, residents.indexes, own);
+      else write(made, residents.indexes, cut);
       return made;
     };
     return {
       entry,
+      place: uplink.place,
       host: hostLines(load.config).map(({ share }, line): HostGrant => {
         const rateBitsPerSecond = fit.hostRates[line] ?? LEAST_RATE;
         const limit = ceilingOf(share.limitBitsPerSecond, capacity, rateBitsPerSecond);
@@ -171,6 +187,7 @@ export function grantClasses(
       },
       committedBitsPerSecond: fit.committedBitsPerSecond,
       residents,
+      allFits,
       cut,
     };
   });
@@ -178,28 +195,51 @@ export function grantClasses(
 
 type ClaimSums = Pick<Sums, "floors" | "leasts" | "fulls" | "needs">;
 
-function sumClaims(roster: Roster, indexes: Int32Array, silence: Silence): ClaimSums {
-  return sumDisplaced(roster, indexes, sumUp(roster, indexes), null, silence);
+/** The part of some vNICs' claims that goes once they are silent. */
+interface Silenced {
+  fulls: number;
+  needs: number;
 }
 
-/** The sums of those present once some more of them are silent. */
-function sumDisplaced(
+/**
+ * Sums up what falls silent on each uplink, by place; null where nobody does.
+ * @param already who was silent before, and doesn't count
+ */
+function sumSilent(load: Load, silence: Silence, already: Silence): Silenced[] | null {
+  if (silence === null) return null;
+  const { roster, carriers } = load;
+  const sums = load.uplinks.map((): Silenced => ({ fulls: 0, needs: 0 }));
+  // Mostly few are silent: the search for the next one is the engine's.
+  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1)) {
+    const sum = sums[carriers[index] as number];
+    if (sum !== undefined && already?.[index] !== 1) addClaim(sum, roster, index);
+  }
+  return sums;
+}
+
+function addClaim(sum: Silenced, roster: Roster, index: number): void {
+  const least = roster.leasts[index] as number;
+  sum.fulls += (roster.fulls[index] as number) - least;
+  sum.needs += Math.max(0, (roster.reservations[index] as number) - least);
+}
+
+function without(sums: ClaimSums, silenced: Silenced | undefined): ClaimSums {
+  if (silenced === undefined) return sums;
+  const { floors, leasts, fulls, needs } = sums;
+  return { floors, leasts, fulls: fulls - silenced.fulls, needs: needs - silenced.needs };
+}
+
+/** The sums of some vNICs of whom those that are silent have no claim. */
+function sumClaims(
   roster: Roster,
   indexes: Int32Array,
-  present: ClaimSums,
+  sums: ClaimSums,
   silence: Silence,
-  silenceAfterLoss: Silence,
 ): ClaimSums {
-  if (silenceAfterLoss === null) return present;
-  let { fulls, needs } = present;
-  for (let position = 0; position < indexes.length; position += 1) {
-    const index = indexes[position] as number;
-    if (silenceAfterLoss[index] === 0 || (silence !== null && silence[index] === 1)) continue;
-    const least = roster.leasts[index] as number;
-    fulls -= (roster.fulls[index] as number) - least;
-    needs -= Math.max(0, (roster.reservations[index] as number) - least);
-  }
-  return { ...present, fulls, needs };
+  if (silence === null) return sums;
+  const silenced = { fulls: 0, needs: 0 };
+  for (const index of indexes) if (silence[index] === 1) addClaim(silenced, roster, index);
+  return without(sums, silenced);
 }
 
 /** Whether floors and reservations all fit, as fitClaims would find. */

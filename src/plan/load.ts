@@ -8,21 +8,43 @@ export interface Load {
   readonly config: TeamConfig;
   readonly roster: Roster;
   readonly placement: Placement;
+  /** The place of the uplink that carries each vNIC; where none does, of its home. */
+  readonly carriers: Int16Array;
   /** One a uplink of the team, same order. */
   readonly uplinks: readonly UplinkLoad[];
 }
 
 export interface UplinkLoad {
   readonly entry: Usability;
+  /** Its place in the team. */
+  readonly place: number;
   /**
-   * Indexes of the vNICs that it carries; of an unusable uplink those whose home it is, since that is what comes
-   * back to it if nobody is there to tell otherwise. Where none is usable, the first that returns has everybody.
+   * The vNICs that it carries; of an unusable uplink those whose home it is, since that is what comes back to it if
+   * nobody is there to tell otherwise. Where none is usable, the first that returns has everybody.
    */
-  readonly residents: Int32Array;
-  /** Indexes of the vNICs that its loss would displace. */
-  readonly senders: Int32Array;
+  readonly residents: Crowd;
+  /** The vNICs that its loss would displace. */
+  readonly senders: Crowd;
   /** The most vNICs that the loss of one of the others would bring here. */
   readonly mostDisplaced: number;
+}
+
+/** Some vNICs of a roster; never changed. */
+export interface Crowd {
+  readonly size: number;
+  /** In ascending order; made when first asked for. */
+  readonly indexes: Int32Array;
+  readonly sums: Sums;
+}
+
+/** Sums over some vNICs, bits per second, as if each of them sent. */
+export interface Sums {
+  readonly floors: number;
+  readonly leasts: number;
+  readonly fulls: number;
+  /** Of reservations above the least rates. */
+  readonly needs: number;
+  readonly wants: number;
 }
 
 /** Sorts placed vNICs by uplink. */
@@ -36,44 +58,115 @@ export function loadUplinks(
   const carriers = vias.slice();
   for (let index = 0; index < carriers.length; index += 1)
     if ((carriers[index] as number) < 0) carriers[index] = homes[index] as number;
-  const senders = sortByUplink(carriers, uplinks.length);
-  const counts = senders.map((list) => list.length);
+  const senders = sortByUplink(carriers, uplinks.length).map((list) => crowdOf(roster, list));
+  const sizes = senders.map(({ size }) => size);
   const isolated = !uplinks.some((entry) => entry.usable);
-  const all = isolated ? Int32Array.from(homes.keys()) : null;
+  const all = isolated ? crowdOf(roster, Int32Array.from(homes.keys())) : null;
   return {
     config,
     roster,
     placement,
-    uplinks: uplinks.map((entry, place) => ({
-      entry,
-      residents:
-        all ?? (entry.usable ? senders[place] : indexesOf(homes, place)) ?? new Int32Array(0),
-      senders: senders[place] ?? new Int32Array(0),
-      mostDisplaced: isolated
-        ? 0
-        : Math.max(0, ...counts.filter((_count, other) => other !== place)),
-    })),
+    carriers,
+    uplinks: uplinks.map((entry, place): UplinkLoad => {
+      const there = senders[place] ?? NOBODY;
+      const homely = () => crowdOf(roster, indexesOf(homes, place));
+      return {
+        entry,
+        place,
+        residents: all ?? (entry.usable ? there : homely()),
+        senders: there,
+        mostDisplaced: isolated ? 0 : mostBeside(sizes, place),
+      };
+    }),
   };
 }
 
-/** Sums over some vNICs, bits per second, as if each of them sent. */
-export interface Sums {
-  readonly floors: number;
-  readonly leasts: number;
-  readonly fulls: number;
-  /** Of reservations above the least rates. */
-  readonly needs: number;
-  readonly wants: number;
+/**
+ * The same for a placement whose columns are those of an earlier one, with the same uplinks usable: only what those
+ * want that have changed is summed up anew.
+ * @param changed indexes of those
+ */
+export function reloadUplinks(
+  earlier: Load,
+  config: TeamConfig,
+  uplinks: readonly Usability[],
+  roster: Roster,
+  placement: Placement,
+  changed: readonly number[],
+): Load {
+  const { carriers } = earlier;
+  const touched = new Set(changed.map((index) => carriers[index] as number));
+  return {
+    config,
+    roster,
+    placement,
+    carriers,
+    uplinks: earlier.uplinks.map((old, place): UplinkLoad => {
+      const senders = touched.has(place) ? crowdOf(roster, old.senders.indexes) : old.senders;
+      const residents =
+        old.residents === old.senders ? senders : crowdOf(roster, old.residents.indexes);
+      const entry = uplinks[place] ?? old.entry;
+      return { entry, place, residents, senders, mostDisplaced: old.mostDisplaced };
+    }),
+  };
 }
 
-/** By list of indexes: each is of one roster, and never changed. */
-const SUMS = new WeakMap<Int32Array, Sums>();
+/** The most of some numbers, one of them left out; at least 0. */
+export function mostBeside(counts: readonly number[], place: number): number {
+  let most = 0;
+  for (const [other, count] of counts.entries()) if (other !== place && count > most) most = count;
+  return most;
+}
 
-/** Sums up the vNICs of a list; those of a list that was asked for before, or joined from such, cost nothing. */
-export function sumUp(roster: Roster, indexes: Int32Array): Sums {
-  const known = SUMS.get(indexes);
-  if (known !== undefined) return known;
-  let [floors, leasts, fulls, needs, wants] = [0, 0, 0, 0, 0];
+export const NOBODY: Crowd = {
+  size: 0,
+  indexes: new Int32Array(0),
+  sums: { floors: 0, leasts: 0, fulls: 0, needs: 0, wants: 0 },
+};
+
+/** @param indexes in ascending order */
+export function crowdOf(roster: Roster, indexes: Int32Array): Crowd {
+  let sums: Sums | null = null;
+  let asked: Roster | null = roster;
+  return {
+    size: indexes.length,
+    indexes,
+    get sums() {
+      if (asked !== null) sums = sumUp(asked, indexes);
+      // Crowds outlive their plan, and are not to keep its roster.
+      asked = null;
+      return sums as Sums;
+    },
+  };
+}
+
+/** Two crowds that have nobody in common, together. */
+export function join(one: Crowd, other: Crowd): Crowd {
+  if (other.size === 0) return one;
+  const [a, b] = [one.sums, other.sums];
+  let indexes: Int32Array | null = null;
+  return {
+    size: one.size + other.size,
+    get indexes() {
+      indexes ??= merge(one.indexes, other.indexes);
+      return indexes;
+    },
+    sums: {
+      floors: a.floors + b.floors,
+      leasts: a.leasts + b.leasts,
+      fulls: a.fulls + b.fulls,
+      needs: a.needs + b.needs,
+      wants: a.wants + b.wants,
+    },
+  };
+}
+
+function sumUp(roster: Roster, indexes: Int32Array): Sums {
+  let floors = 0;
+  let leasts = 0;
+  let fulls = 0;
+  let needs = 0;
+  let wants = 0;
   for (let position = 0; position < indexes.length; position += 1) {
     const index = indexes[position] as number;
     const least = roster.leasts[index] as number;
@@ -83,32 +176,21 @@ export function sumUp(roster: Roster, indexes: Int32Array): Sums {
     needs += Math.max(0, (roster.reservations[index] as number) - least);
     wants += roster.wants[index] as number;
   }
-  const sums = { floors, leasts, fulls, needs, wants };
-  SUMS.set(indexes, sums);
-  return sums;
+  return { floors, leasts, fulls, needs, wants };
 }
 
-/** Joins two lists of different vNICs, both in ascending order. */
-export function join(roster: Roster, one: Int32Array, other: Int32Array): Int32Array {
-  if (other.length === 0) return one;
-  const joined = new Int32Array(one.length + other.length);
-  let [at, from] = [0, 0];
-  for (let position = 0; position < joined.length; position += 1) {
+function merge(one: Int32Array, other: Int32Array): Int32Array {
+  const merged = new Int32Array(one.length + other.length);
+  let at = 0;
+  let from = 0;
+  for (let position = 0; position < merged.length; position += 1) {
     const next = at < one.length ? (one[at] as number) : Number.POSITIVE_INFINITY;
     const more = from < other.length ? (other[from] as number) : Number.POSITIVE_INFINITY;
     if (next < more) at += 1;
     else from += 1;
-    joined[position] = Math.min(next, more);
+    merged[position] = Math.min(next, more);
   }
-  const [a, b] = [sumUp(roster, one), sumUp(roster, other)];
-  SUMS.set(joined, {
-    floors: a.floors + b.floors,
-    leasts: a.leasts + b.leasts,
-    fulls: a.fulls + b.fulls,
-    needs: a.needs + b.needs,
-    wants: a.wants + b.wants,
-  });
-  return joined;
+  return merged;
 }
 
 function indexesOf(places: Int16Array, wanted: number): Int32Array {

@@ -94,11 +94,9 @@ export function beginMigrations(
   results: readonly TeamResult[],
   plans: readonly DomainPlan[],
 ): readonly DomainPlan[] {
-  const due = new Set(
-    plans.flatMap(({ action, dueAtMs, domain, migration }) =>
-      action === "migrate" && migration === null && dueAtMs <= world.nowMs ? [domain] : [],
-    ),
-  );
+  const due = new Set<string>();
+  for (const { action, dueAtMs, domain, migration } of plans)
+    if (action === "migrate" && migration === null && dueAtMs <= world.nowMs) due.add(domain);
   if (due.size === 0) return plans;
   const { concurrent, bandwidthBitsPerSecond: most } = world.config.migration;
   const underWay = world.domains.filter(({ migration }) => migration !== null);

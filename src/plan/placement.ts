@@ -40,6 +40,8 @@ const REASONS = [
   "bonding's own hash of its VLAN and MAC leads there",
 ] as const;
 const CRITERIA = 6;
+/** The last rank, high, for which the active port is the last resort. */
+const LAST_OFF_ACTIVE = 1;
 const FITS = 0;
 const THERE_ALREADY = 3;
 const OFF_ACTIVE = 4;
@@ -256,7 +258,10 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
     return usable[0] ?? -1;
   }
   const reservation = roster.reservations[index] as number;
-  if (isEasy(roster, slots, index, present)) return chooseEmptiest(slots, reservation);
+  if (isEasy(roster, slots, index, present)) {
+    const avoided = (roster.ranks[index] as number) <= LAST_OFF_ACTIVE ? slots.active : -1;
+    return chooseEmptiest(slots, reservation, avoided);
+  }
   let count = 0;
   for (const at of usable) {
     if ((reserved[at] as number) + reservation <= (capacities[at] as number)) left[count++] = at;
@@ -279,34 +284,50 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
   return left[0] as number;
 }
 
-/** Whether only the load tells uplinks apart for this vNIC: most of those that a loss displaces. */
+/** Whether only the active port and the load tell uplinks apart for this vNIC: most of those that a loss displaces. */
 function isEasy(roster: Roster, slots: Slots, index: number, present: number): boolean {
   return (
     (present < 0 || slots.entries[present]?.usable !== true) &&
     (roster.wishes[index] as number) === 0 &&
-    (roster.names[index] as number) < 0 &&
-    !tells(roster, slots, index, OFF_ACTIVE)
+    (roster.names[index] as number) < 0
   );
 }
 
-/** The same choice in one pass. */
-function chooseEmptiest(slots: Slots, reservation: number): number {
+/** The same choice in one pass. @param avoided the active port where it is the last resort, else -1 */
+function chooseEmptiest(slots: Slots, reservation: number, avoided: number): number {
   const { usable, reserved, capacities, loads } = slots;
-  let [fitting, best, worst, chosen] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1];
-  for (let anyhow = 0; anyhow < 2 && fitting === 0; anyhow += 1) {
-    for (let position = 0; position < usable.length; position += 1) {
-      const at = usable[position] as number;
-      const capacity = capacities[at] as number;
-      if (anyhow === 0 && (reserved[at] as number) + reservation > capacity) continue;
-      fitting += 1;
-      const score = (loads[at] as number) / capacity;
-      if (score > worst) worst = score;
-      if (score >= best && chosen >= 0) continue;
+  const count = usable.length;
+  let fitting = 0;
+  let asked = 0;
+  let best = 0;
+  let worst = 0;
+  let chosen = -1;
+  let avoidedFits = false;
+  for (let position = 0; position < count; position += 1) {
+    const at = usable[position] as number;
+    const capacity = capacities[at] as number;
+    if ((reserved[at] as number) + reservation > capacity) continue;
+    fitting += 1;
+    if (at === avoided) {
+      avoidedFits = true;
+      continue;
+    }
+    const score = (loads[at] as number) / capacity;
+    asked += 1;
+    if (asked === 1) {
+      best = score;
+      worst = score;
+      chosen = at;
+    } else if (score < best) {
       best = score;
       chosen = at;
-    }
-    slots.reason = anyhow === 0 && fitting < usable.length ? FITS : FIRST;
+    } else if (score > worst) worst = score;
   }
+  // It fits nowhere: then anywhere.
+  if (fitting === 0) return chooseEmptiest(slots, Number.NEGATIVE_INFINITY, avoided);
+  slots.reason = fitting < count ? FITS : FIRST;
+  if (asked === 0) return avoided;
+  if (avoidedFits) slots.reason = OFF_ACTIVE;
   if (worst > best) slots.reason = LEAST_UTILISED;
   return chosen;
 }
@@ -319,7 +340,7 @@ function tells(roster: Roster, slots: Slots, index: number, criterion: number): 
     case 2:
       return isNamed(roster, index);
     case OFF_ACTIVE:
-      return slots.active >= 0 && (roster.ranks[index] as number) <= 1;
+      return slots.active >= 0 && (roster.ranks[index] as number) <= LAST_OFF_ACTIVE;
     default:
       return true;
   }

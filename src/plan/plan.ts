@@ -8,6 +8,7 @@ import type { DomainPlan, Plan, TeamPlan, VnicPlan } from "../model/plan.ts";
 import { formatRate } from "../model/units.ts";
 import type { TeamState, World } from "../model/world.ts";
 import { planDomains } from "./domains.ts";
+import type { Earlier } from "./earlier.ts";
 import { changeKernel, makeKernel, type TeamChange } from "./kernel.ts";
 import { migrationEndsAtMs } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
@@ -15,13 +16,15 @@ import type { Member, Roster } from "./roster.ts";
 import { changeRoster } from "./roster-change.ts";
 import { breaksMore, judge } from "./settled.ts";
 import { readStanding } from "./standing.ts";
-import { type Earlier, least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
+import { listHandled, listUnshaped, surveyDomains } from "./survey.ts";
+import { least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
 
 /** A team's result; of one that can't be managed what is said of it. */
 export type TeamAnswer = TeamResult | TeamPlan;
 
 /** What a plan was made of, for planning its losses and the plan after it. */
 export interface Making {
+  readonly world: World;
   readonly answers: readonly TeamAnswer[];
   /** Its kernel objects, if anybody has asked for them. */
   readonly madeKernel: () => KernelMap | null;
@@ -41,6 +44,7 @@ export function makingOf(plan: Plan): Making | null {
  */
 export function planWorld(world: World, before: Plan | null = null): Plan {
   const making = before === null ? null : makingOf(before);
+  surveyDomains(world.domains, making?.world.domains);
   const pairs = world.teams.map((team) => {
     const found = making?.answers.find(
       (answer) => (isManaged(answer) ? answer.team : answer).name === team.config.name,
@@ -181,10 +185,12 @@ export function assemblePlan(
   const plan: Plan = {
     teams: answers.map((answer) => (isManaged(answer) ? answer.team : answer)),
     get vnics() {
-      vnics ??= markBroken(
-        results.flatMap((result) => result.vnics),
-        broken,
-      );
+      const [only, ...others] = results;
+      const all =
+        only !== undefined && others.length === 0
+          ? only.vnics
+          : results.flatMap((result) => result.vnics);
+      vnics ??= markBroken(all, broken);
       return vnics;
     },
     get domains() {
@@ -201,11 +207,12 @@ export function assemblePlan(
       return objects as KernelMap;
     },
     get nextWakeAtMs() {
+      const handled = listHandled(world.domains);
       return least(
         [
           ...results.map((result) => result.nextWakeAtMs),
-          ...world.domains.map((domain) => pauseEndsAtMs(world, domain)),
-          ...world.domains.map((domain) => migrationEndsAtMs(world, domain)),
+          ...handled.map((domain) => pauseEndsAtMs(world, domain)),
+          ...handled.map((domain) => migrationEndsAtMs(world, domain)),
         ].filter((at) => at !== null && at > world.nowMs) as number[],
       );
     },
@@ -214,7 +221,7 @@ export function assemblePlan(
       return problems;
     },
   };
-  MADE.set(plan, { answers, madeKernel: () => objects });
+  MADE.set(plan, { world, answers, madeKernel: () => objects });
   return plan;
 }
 
@@ -225,7 +232,7 @@ function markBroken(vnics: readonly VnicPlan[], broken: ReadonlySet<string>): re
 
 function unshaped(world: World): Problem[] {
   const problems: Problem[] = [];
-  for (const domain of world.domains) {
+  for (const domain of listUnshaped(world.domains)) {
     for (const vnic of domain.vnics) {
       if (vnic.unshapedReason === null) continue;
       const { mac, unshapedReason } = vnic;

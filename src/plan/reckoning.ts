@@ -50,7 +50,7 @@ export function reckon(world: World, team: TeamState, members: readonly Member[]
   const usable = load.uplinks.filter((uplink) => uplink.entry.usable);
   const rooms = usable.map((uplink) => {
     const fitted = fitResidents(load, uplink, null, 0);
-    const residents = Array.from(uplink.residents, (index) => members[index] as Member);
+    const residents = Array.from(uplink.residents.indexes, (index) => members[index] as Member);
     for (const [position, { vnic }] of residents.entries())
       rates.set(vnic.mac, fitted.rates[position] ?? 0);
     const reserved = residents.map(({ vnic }) => vnic.policy.bandwidth.reservationBitsPerSecond);

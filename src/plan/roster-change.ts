@@ -3,14 +3,7 @@
  * changed, came or went, one is read.
  */
 import type { DomainState, TeamState, VnicState, World } from "../model/world.ts";
-import {
-  listMembers,
-  type Member,
-  orderByRank,
-  orderFalling,
-  type Roster,
-  readRoster,
-} from "./roster.ts";
+import { type Member, orderByRank, orderFalling, type Roster, readRoster } from "./roster.ts";
 import type { Claim } from "./share.ts";
 
 /** A roster, and the place of each of its vNICs in the earlier one; -1 for what is new or has changed. */
@@ -23,10 +16,10 @@ export interface ChangedRoster {
 export function changeRoster(
   world: World,
   team: TeamState,
-  earlier: { readonly team: TeamState; readonly roster: Roster } | null,
+  earlier: { readonly world: World; readonly team: TeamState; readonly roster: Roster } | null,
 ): ChangedRoster {
   const { config, uplinks } = team;
-  const members = listMembers(world, config.name, earlier?.roster.members);
+  const members = listAgain(world, config.name, earlier);
   if (earlier === null || !sameFrame(team, earlier.team)) {
     const roster = readRoster(config, uplinks, members);
     return { roster, origins: new Int32Array(members.length).fill(-1) };
@@ -36,8 +29,40 @@ export function changeRoster(
   const fresh: number[] = [];
   for (let index = 0; index < origins.length; index += 1)
     if ((origins[index] as number) < 0) fresh.push(index);
-  if (fresh.length === 0 && members.length === old.members.length) return { roster: old, origins };
+  // Columns say the same; who reads more of a vNIC reads it as it is now.
+  if (fresh.length === 0 && members.length === old.members.length)
+    return { roster: { ...old, members }, origins };
   return { roster: splice(team, members, old, origins, fresh), origins };
+}
+
+/** By list of members: the place of each domain's first, and of the next one's behind the last. */
+const STARTS = new WeakMap<readonly Member[], Int32Array>();
+
+/** The team's vNICs; those of a domain that is the same object as in an earlier world are taken from there. */
+function listAgain(
+  world: World,
+  team: string,
+  earlier: { readonly world: World; readonly team: TeamState; readonly roster: Roster } | null,
+): Member[] {
+  const { domains } = world;
+  const before = earlier?.team.config.name === team ? earlier : null;
+  const old = before?.roster.members ?? [];
+  const known = STARTS.get(old);
+  const oldDomains = before?.world.domains ?? [];
+  const starts = new Int32Array(domains.length + 1);
+  const members: Member[] = [];
+  for (let index = 0; index < domains.length; index += 1) {
+    const domain = domains[index] as DomainState;
+    if (known !== undefined && domain === oldDomains[index]) {
+      const end = known[index + 1] as number;
+      for (let at = known[index] as number; at < end; at += 1) members.push(old[at] as Member);
+    } else {
+      for (const vnic of domain.vnics) if (vnic.team === team) members.push({ domain, vnic });
+    }
+    starts[index + 1] = members.length;
+  }
+  STARTS.set(members, starts);
+  return members;
 }
 
 /** Of as many vNICs as before each is looked for at its place, else what begins and what ends alike is found. */
@@ -124,6 +149,11 @@ function splice(
     return readRoster(config, uplinks, members);
   const part = readRoster(config, uplinks, read);
   const join = <T extends Column>(column: T, changes: T): T => {
+    if (sameSize) {
+      // Who merely wants something else leaves most columns as they are: they are shared.
+      if (fresh.every((index, position) => Object.is(column[index], changes[position])))
+        return column;
+    }
     const Kind = column.constructor as new (size: number) => T;
     const joined = sameSize ? (column.slice() as T) : new Kind(members.length);
     if (!sameSize) {
@@ -135,12 +165,7 @@ function splice(
     });
     return joined;
   };
-  const claims = sameSize
-    ? old.claims.slice()
-    : Array.from(origins, (at) => old.claims[at] as Claim);
-  fresh.forEach((index, position) => {
-    claims[index] = part.claims[position] as Claim;
-  });
+  const claims = joinClaims(old.claims, part.claims, origins, fresh);
   const ranks = join(old.ranks, part.ranks);
   // Who merely wants something else stands and falls as before.
   const sameOrder =
@@ -169,6 +194,7 @@ function splice(
     shares: join(old.shares, part.shares),
     discards: join(old.discards, part.discards),
     restless: join(old.restless, part.restless),
+    incoming: join(old.incoming, part.incoming),
     wishes: join(old.wishes, part.wishes),
     claims,
     floors: join(old.floors, part.floors),
@@ -180,6 +206,30 @@ function splice(
     nameCount: old.nameCount,
     ...(sameOrder ? { falling: old.falling, ends: old.ends } : orderFalling(members, ranks)),
   };
+}
+
+function joinClaims(
+  old: readonly Claim[],
+  part: readonly Claim[],
+  origins: Int32Array,
+  fresh: readonly number[],
+): readonly Claim[] {
+  const sameSize = old.length === origins.length;
+  if (sameSize && fresh.every((index, position) => sameClaim(old[index], part[position])))
+    return old;
+  const claims = sameSize ? old.slice() : Array.from(origins, (at) => old[at] as Claim);
+  fresh.forEach((index, position) => {
+    claims[index] = part[position] as Claim;
+  });
+  return claims;
+}
+
+function sameClaim(one: Claim | undefined, other: Claim | undefined): boolean {
+  return (
+    one?.floorBitsPerSecond === other?.floorBitsPerSecond &&
+    one?.reservationBitsPerSecond === other?.reservationBitsPerSecond &&
+    one?.prio === other?.prio
+  );
 }
 
 type Column = Float64Array | Int32Array | Int16Array | Uint8Array;

@@ -46,6 +46,8 @@ export interface Roster {
   readonly wishes: Uint8Array;
   /** 1: it has moved more than once lately, and may have to wait before it moves again. */
   readonly restless: Uint8Array;
+  /** 1: its guest still runs on another host. */
+  readonly incoming: Uint8Array;
   readonly claims: readonly Claim[];
   /** The rate that fitClaims starts from, what it makes of it where all fits, and that with the whole reservation. */
   readonly floors: Float64Array;
@@ -64,15 +66,11 @@ export interface Roster {
   readonly ends: Int32Array;
 }
 
-/** Lists the team's vNICs. @param old of an earlier world: who is the same in both is not told anew */
-export function listMembers(world: World, team: string, old: readonly Member[] = []): Member[] {
+/** Lists the team's vNICs. */
+export function listMembers(world: World, team: string): Member[] {
   const members: Member[] = [];
   for (const domain of world.domains) {
-    for (const vnic of domain.vnics) {
-      if (vnic.team !== team) continue;
-      const known = old[members.length];
-      members.push(known?.domain === domain && known.vnic === vnic ? known : { domain, vnic });
-    }
+    for (const vnic of domain.vnics) if (vnic.team === team) members.push({ domain, vnic });
   }
   return members;
 }
@@ -99,6 +97,7 @@ export function readRoster(
     discards: new Uint8Array(size),
     wishes: new Uint8Array(size),
     restless: new Uint8Array(size),
+    incoming: new Uint8Array(size),
     claims: new Array<Claim>(size),
     floors: column(),
     leasts: column(),
@@ -129,6 +128,7 @@ export function readRoster(
     roster.shares[index] = policy.bandwidth.shares;
     roster.discards[index] = discardsAtLoss(member) ? 1 : 0;
     roster.restless[index] = member.vnic.recentMoves.length > 1 ? 1 : 0;
+    roster.incoming[index] = member.domain.phase === "incoming" ? 1 : 0;
     roster.wishes[index] =
       (policy.placement.prefer.length > 0 ? 1 : 0) + (policy.placement.apart.length > 0 ? 2 : 0);
     roster.claims[index] = {

@@ -27,9 +27,7 @@ export function settleCase(result: TeamResult): TeamCase {
   const { minors, queueIds, moveActiveTo } = result.objects;
   const managed = uplinks.map((entry) => grants.some((grant) => grant.entry === entry));
   const { bond } = asked.team;
-  const owners = new Int32Array(minors.reduce((last, minor) => Math.max(last, minor), 0) + 1);
-  owners.fill(-1);
-  for (const [index, minor] of minors.entries()) if (minor > 0) owners[minor] = index;
+  let owners: Int32Array | null = null;
   return {
     ...asked,
     presence,
@@ -46,6 +44,7 @@ export function settleCase(result: TeamResult): TeamCase {
     },
     numbering: {
       prioOf: (index, minor) => {
+        owners ??= ownersOf(minors);
         const owner = owners[minor] ?? -1;
         if (owner < 0 || managed[presence.senders[index] as number] !== true) return -1;
         return (asked.roster.ranks[owner] as number) + 1;
@@ -55,27 +54,42 @@ export function settleCase(result: TeamResult): TeamCase {
   };
 }
 
+/** The index of the vNIC that has each minor; -1 for none. */
+function ownersOf(minors: Int32Array): Int32Array {
+  const owners = new Int32Array(minors.reduce((last, minor) => Math.max(last, minor), 0) + 1);
+  owners.fill(-1);
+  for (const [index, minor] of minors.entries()) if (minor > 0) owners[minor] = index;
+  return owners;
+}
+
 /** What the kernel's filters say once the plan is applied. While its guest still runs elsewhere a vNIC has none. */
-function settlePresence({ asked, placement, objects }: TeamResult): Presence {
-  const { members } = asked.roster;
+function settlePresence({ asked, placement, load, objects }: TeamResult): Presence {
+  const { incoming } = asked.roster;
+  const { minors, handles } = objects;
   const presence: Presence = {
-    homes: asked.presence.homes.slice(),
-    senders: asked.presence.senders.slice(),
-    minors: asked.presence.minors.slice(),
-    handles: asked.presence.handles.slice(),
+    homes: placement.homes,
+    senders: load.carriers,
+    minors,
+    handles,
   };
-  for (let index = 0; index < members.length; index += 1) {
-    const minor = objects.minors[index] as number;
-    if (minor === 0) continue;
-    const incoming = members[index]?.domain.phase === "incoming";
-    const home = placement.homes[index] as number;
-    const via = placement.vias[index] as number;
-    presence.homes[index] = incoming ? -1 : home;
-    presence.senders[index] = incoming ? -1 : via >= 0 ? via : home;
-    presence.minors[index] = incoming ? -1 : minor;
-    presence.handles[index] = incoming ? -1 : (objects.handles[index] as number);
+  // As nearly always: everybody has a number, and is here. The columns are the plan's own, and nobody changes them.
+  if (!minors.includes(0) && !incoming.includes(1)) return presence;
+  const settled: Presence = {
+    homes: presence.homes.slice(),
+    senders: presence.senders.slice(),
+    minors: minors.slice(),
+    handles: handles.slice(),
+  };
+  for (let index = 0; index < minors.length; index += 1) {
+    // Without a number it stays as it is.
+    const without = minors[index] === 0;
+    if (!without && incoming[index] === 0) continue;
+    settled.homes[index] = without ? (asked.presence.homes[index] as number) : -1;
+    settled.senders[index] = without ? (asked.presence.senders[index] as number) : -1;
+    settled.minors[index] = without ? (asked.presence.minors[index] as number) : -1;
+    settled.handles[index] = without ? (asked.presence.handles[index] as number) : -1;
   }
-  return presence;
+  return settled;
 }
 
 /** The same with one uplink's carrier lost, demands latched as they are; see withLoss. */

@@ -42,15 +42,17 @@ export class Sharing {
     this.#capacity = uplink.entry.capacityBitsPerSecond;
     this.#ask = (now) => listSharers(team, load, uplink, now);
     this.#sharers = this.#ask(silence);
-    const hosts = this.#sharers.length - uplink.residents.length;
-    this.#positions = new Map(Array.from(uplink.residents, (index, at) => [index, at + hosts]));
+    const hosts = this.#sharers.length - uplink.residents.size;
+    this.#positions = new Map(
+      Array.from(uplink.residents.indexes, (index, at) => [index, at + hosts]),
+    );
     this.#needs = Float64Array.from(this.#sharers, needOf);
     this.#places = new Int32Array(this.#sharers.length);
     for (const { rateBitsPerSecond, wantBitsPerSecond } of this.#sharers)
       this.#rates += Math.min(rateBitsPerSecond, wantBitsPerSecond);
     const floor = floorOn(load, uplink);
     const claims = hostClaims(load, floor);
-    for (const index of uplink.residents) {
+    for (const index of uplink.residents.indexes) {
       const claim = load.roster.claims[index];
       if (claim === undefined) continue;
       claims.push(silence?.[index] === 1 ? { ...claim, reservationBitsPerSecond: 0 } : claim);

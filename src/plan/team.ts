@@ -4,12 +4,13 @@ import type { Balance, TeamPlan, VnicPlan } from "../model/plan.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
+import { type Earlier, loadAgain, sameGround, shareColumns } from "./earlier.ts";
 import { expectHost, expectRates } from "./expect.ts";
 import { grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
 import { followHash } from "./hash.ts";
 import { hostReservation } from "./host.ts";
 import { assignHandles, assignMinors, assignQueueIds, type Numbering } from "./identity.ts";
-import { type Load, loadUplinks } from "./load.ts";
+import type { Load } from "./load.ts";
 import type { TeamObjectsInput } from "./objects.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import { type Placement, placeMembers } from "./placement.ts";
@@ -36,12 +37,6 @@ export interface TeamCase {
   readonly movers: Movers;
   /** Moves that are only suggested, or wait, are made: to see what they would bring. */
   readonly carriesOut: boolean;
-}
-
-/** An earlier plan of the team, and the place of each vNIC in its roster; -1 for what is new or has changed. */
-export interface Earlier {
-  readonly result: TeamResult;
-  readonly origins: Int32Array;
 }
 
 export interface DueCasualty extends Casualty {
@@ -96,12 +91,17 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const placed =
     quick?.placement ??
     (hashed ? followHash(team, uplinks, roster) : placeMembers(roster, presence, context));
-  const { placement, balance, wakeAtMs } = rebalance({
+  const {
+    placement: settled,
+    balance,
+    wakeAtMs,
+  } = rebalance({
     // Where bonding chooses, there is nothing to move.
     ...{ world, team: hashed ? withoutRebalancing(team) : team, uplinks, roster },
     ...{ placement: placed, activePort, movers: asked.movers, carriesOut: asked.carriesOut },
   });
-  const load = quick?.load ?? loadUplinks(team.config, uplinks, roster, placement);
+  const placement = earlier === null ? settled : shareColumns(settled, earlier.result.placement);
+  const load = quick?.load ?? loadAgain(asked, uplinks, placement, earlier);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
   const fallen =
@@ -113,7 +113,8 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   }));
   const { silence, discarded } = findSilent(world, casualties, roster, isolated);
   const discardedWhenDisplaced = discardsOf(roster, placement, uplinks);
-  const grants = grantClasses(load, silence, discardedWhenDisplaced);
+  const known = silence === null && earlier !== null && sameGround(load, earlier) ? earlier : null;
+  const grants = grantClasses(load, silence, discardedWhenDisplaced, known?.result.grants);
   const wakes = [
     ...uplinks.flatMap((entry) => (entry.heldUntilMs === null ? [] : [entry.heldUntilMs])),
     ...casualties.map((casualty) => casualty.dueAtMs),
@@ -143,7 +144,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
       return vnics;
     },
     get expected() {
-      expected ??= expectAll(team, load, silence);
+      expected ??= expectRates(team, load, silence);
       return expected;
     },
     get hostExpected() {
@@ -195,15 +196,17 @@ export function shortOf({ asked, placement, grants, silence }: TeamResult): numb
   };
   const usable = grants.filter((grant) => grant.entry.usable);
   if (usable.length === 0) for (const index of placement.vias.keys()) judgeRate(index, 0);
-  for (const { cut, residents } of usable) {
-    // What is neither cut nor silent has its whole reservation.
-    if (cut === null && silence === null) continue;
-    for (let position = 0; position < residents.length; position += 1) {
-      const index = residents[position] as number;
-      if (cut !== null) judgeRate(index, cut[position] ?? 0);
-      else if (silence?.[index] === 1) judgeRate(index, leasts[index] as number);
-    }
+  const whole = new Set<number>();
+  for (const { cut, residents, place } of usable) {
+    if (cut === null) whole.add(place);
+    else
+      for (const [position, rate] of cut.entries())
+        judgeRate(residents.indexes[position] as number, rate);
   }
+  // What is neither cut nor silent has its whole reservation.
+  if (silence === null || whole.size === 0) return short;
+  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1))
+    if (whole.has(placement.vias[index] as number)) judgeRate(index, leasts[index] as number);
   return short;
 }
 
@@ -260,14 +263,6 @@ function discardsOf(
 function isPaused(world: World, domain: DomainState): boolean {
   const endsAtMs = pauseEndsAtMs(world, domain);
   return domain.phase === "paused" && endsAtMs !== null && endsAtMs > world.nowMs;
-}
-
-function expectAll(team: TeamState, load: Load, silence: Silence): Float64Array {
-  const expected = new Float64Array(load.roster.members.length);
-  for (const uplink of load.uplinks) {
-    if (uplink.entry.usable) expectRates(team, load, uplink, silence, expected);
-  }
-  return expected;
 }
 
 function unmanaged(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {

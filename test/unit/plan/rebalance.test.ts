@@ -211,6 +211,16 @@ describe("evening out a team's load", () => {
     for (const mac of broken(planLosses(world, plan).plan)) assert.ok(before.has(mac), mac);
   });
 
+  it("sees a queue that has emptied although nothing else has changed", () => {
+    const world = worldOf({ domains: change("large", { backlogBytes: 20_000 }) });
+    const emptied = world.domains.map((domain) => ({
+      ...domain,
+      vnics: domain.vnics.map((vnic) => ({ ...vnic, backlogBytes: 0 })),
+    }));
+    const plan = planWorld({ ...world, domains: emptied }, planWorld(world));
+    assert.deepEqual(movedBy(plan), [["large", "eno1", "eno2", "made"]]);
+  });
+
   it("waits for an empty queue, looks again soon, and does so for two seconds", () => {
     const busy = change("large", { backlogBytes: 20_000 });
     const first = planWorld(worldOf({ domains: busy }));

@@ -1,0 +1,54 @@
+/**
+ * Which of a world's domains want looking at beside their vNICs' plans: of ten thousand mostly none. Found in one pass;
+ * of a domain that is the same object as in an earlier world it is known.
+ */
+import type { DomainState } from "../model/world.ts";
+
+type Domains = readonly DomainState[];
+
+/** One entry a domain. */
+type Survey = Uint8Array;
+
+/** It has a vNIC that isn't shaped. */
+const UNSHAPED = 1;
+/** We have paused it, or it is being moved to another host. */
+const HANDLED = 2;
+
+/** Lists of domains are never changed; what was found is forgotten with them. */
+const FOUND = new WeakMap<Domains, Survey>();
+
+/** Those that have a vNIC that isn't shaped. */
+export function listUnshaped(domains: Domains): DomainState[] {
+  return select(domains, UNSHAPED);
+}
+
+/** Those that we have paused, and those that are being moved to another host. */
+export function listHandled(domains: Domains): DomainState[] {
+  return select(domains, HANDLED);
+}
+
+/** Looks at a world's domains. @param earlier those of an earlier world */
+export function surveyDomains(domains: Domains, earlier: Domains = []): Survey {
+  const found = FOUND.get(domains);
+  if (found !== undefined) return found;
+  const known = FOUND.get(earlier);
+  const survey = new Uint8Array(domains.length);
+  for (let index = 0; index < survey.length; index += 1) {
+    const domain = domains[index] as DomainState;
+    const same = known !== undefined && domain === earlier[index];
+    survey[index] = same ? (known[index] as number) : lookAt(domain);
+  }
+  FOUND.set(domains, survey);
+  return survey;
+}
+
+function lookAt({ pausedByUs, migration, vnics }: DomainState): number {
+  const handled = pausedByUs !== null || migration !== null ? HANDLED : 0;
+  return handled | (vnics.some(({ unshapedReason }) => unshapedReason !== null) ? UNSHAPED : 0);
+}
+
+function select(domains: Domains, flag: number): DomainState[] {
+  const survey = surveyDomains(domains);
+  if (survey.every((flags) => flags === 0)) return [];
+  return domains.filter((_domain, index) => ((survey[index] as number) & flag) !== 0);
+}
