@@ -2,6 +2,7 @@ import { globSync } from "node:fs";
 import path from "node:path";
 import type { Kernel } from "./boot.ts";
 import { repository } from "./cache.ts";
+import { CHAOS_MEMORY_MIB } from "./chaos/memory.ts";
 
 /** A folder of test/lab/stages: tests that share a boot. */
 export interface Stage {
@@ -12,6 +13,8 @@ export interface Stage {
   readonly timed: boolean;
   /** Between the host and the switch; 2 by default. */
   readonly cables?: number;
+  /** Of the lab; by default what it takes for two hosts with libvirt. */
+  readonly memoryMiB?: number;
   /** An installed daemon is systemd's. */
   readonly systemd?: boolean;
 }
@@ -21,6 +24,7 @@ export const stages: readonly Stage[] = [
   { name: "shaping", alsoOn612: ["promises"], timed: true },
   { name: "loss", alsoOn612: ["pulls"], timed: true },
   { name: "libvirt", alsoOn612: [], timed: false },
+  { name: "chaos", alsoOn612: [], timed: false, memoryMiB: CHAOS_MEMORY_MIB },
   { name: "reach", alsoOn612: ["reach"], timed: false },
   { name: "kernel", alsoOn612: ["netlink", "monitor"], timed: false },
   { name: "modes", alsoOn612: [], timed: false },

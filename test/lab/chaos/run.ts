@@ -5,12 +5,10 @@
 import { parseArgs } from "node:util";
 import { bootLab, kernels, reportBroken } from "../boot.ts";
 import { bundleForLab } from "../bundle.ts";
+import { CHAOS_MEMORY_MIB } from "./memory.ts";
 
 /** Boot, libvirt, three domains, and the last step. */
 const AROUND_SECONDS = 600;
-
-/** So little that a program that wants all of it, page by page, gets there within a minute; nothing here needs more. */
-const MEMORY_MIB = 2048;
 
 const { values } = parseArgs({
   options: {
@@ -29,7 +27,7 @@ console.log(`chaos: seed ${values.seed}, ${minutes} minutes, kernel ${kernel}`);
 const bundle = await bundleForLab(["test/lab/chaos/inside.ts"]);
 const outcome = await bootLab({
   kernel,
-  memoryMiB: MEMORY_MIB,
+  memoryMiB: CHAOS_MEMORY_MIB,
   command: ["node", "--enable-source-maps", ...bundle.programs, values.minutes, values.seed],
   limitSeconds: minutes * 60 + AROUND_SECONDS,
 });
