@@ -10,7 +10,13 @@ import type { Random } from "../../simulation/random.ts";
 import { CommandError, ip, run, tc } from "../command.ts";
 import { STATE_DIR } from "../daemon.ts";
 import { readClassCounts } from "../host.ts";
-import { startDaemon as startService, stopDaemon as stopService, virshAside } from "../libvirt.ts";
+import {
+  isRunning,
+  startLibvirt,
+  startDaemon as startService,
+  stopDaemon as stopService,
+  virshAside,
+} from "../libvirt.ts";
 import { setLink } from "../qmp.ts";
 import { until } from "../wait.ts";
 import type { ChaosHost } from "./host.ts";
@@ -126,10 +132,9 @@ export const FAULTS = {
     make: async () => {
       await stopService("libvirt-dbus", "SIGKILL");
       await stopService("dbus", "SIGKILL");
-      return async () => {
-        await startService("dbus");
-        await startService("libvirt-dbus");
-      };
+      // It ends as soon as it notices that the bus has gone; systemd starts all of them again.
+      await until("libvirtd to go with the bus", () => !isRunning("libvirtd"));
+      return startLibvirt;
     },
   },
   "class deleted": {
