@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../simulation/random.ts";
-import { inNamespace } from "../command.ts";
+import { CommandError, inNamespace } from "../command.ts";
 import { LabFault } from "../fault.ts";
 import { attribute } from "../host.ts";
 import { tapOf } from "../libvirt.ts";
@@ -97,6 +97,10 @@ export async function runChaos({ seed, durationMs }: ChaosShape): Promise<ChaosR
       if (wrong.some((text) => text.startsWith(NOT_RIGHT))) break;
     }
     return { steps, violations };
+  } catch (error) {
+    // What the end of a host that is not right says would hide it.
+    console.log(String(error));
+    throw error;
   } finally {
     await host.end();
   }
@@ -129,11 +133,11 @@ async function liveThrough(
   const ends: End[] = [];
   for (const name of faults) {
     const fault: Fault = FAULTS[name];
-    ends.push(await fault.make({ host, random, cable }));
+    ends.push(await unlessGone(() => fault.make({ host, random, cable })));
     await sleep(random.pick([0, 20, 300]));
   }
   await sleep(random.between(100, 3000));
-  for (const end of ends) await end?.();
+  await endAll(ends);
   const wrong: string[] = [];
   const rightAfterMs = await untilRight(host, RIGHT_WITHIN_MS).catch((error: Error) => {
     wrong.push(`${NOT_RIGHT} after ${RIGHT_WITHIN_MS} ms: ${error.message}`);
@@ -157,6 +161,35 @@ async function liveThrough(
   const [lost, sent] = [sum((direction) => direction.lost), sum((direction) => direction.sent)];
   if (wrong.length > 0) console.log(told.replaceAll(/^/gm, "        "));
   return { step: { faults, rightAfterMs, silenceMs, lost, sent }, wrong };
+}
+
+/** What an earlier fault of the step has taken away can't be changed, and that is all right. */
+async function unlessGone(make: () => Promise<End> | End): Promise<End> {
+  try {
+    return await make();
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return null;
+  }
+}
+
+/** Last made, first ended; once more what needs the end of another one. What is still not as it was, isn't right afterwards. */
+async function endAll(ends: readonly End[]): Promise<void> {
+  const again: End[] = [];
+  for (const end of ends.toReversed()) {
+    try {
+      await end?.();
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      again.push(end);
+    }
+  }
+  for (const end of again) {
+    await unlessGone(async () => {
+      await end?.();
+      return null;
+    });
+  }
 }
 
 /** A step without faults: what late processes lose. */
