@@ -168,6 +168,8 @@ export interface DomainShape {
   readonly uuid?: string;
   readonly macs: readonly string[];
   readonly bridge?: string;
+  /** Bridges of its interfaces, one by one, where they differ. */
+  readonly bridges?: readonly string[];
   /** The device of its macvtaps, in mode bridge, instead of a bridge. */
   readonly macvtapOn?: string;
   /** Names of its taps, as libvirt writes them once they are there. */
@@ -183,16 +185,16 @@ export function domainXml(shape: DomainShape): string {
     shape.annotation === undefined
       ? ""
       : `<metadata><uplink:network xmlns:uplink="urn:uplinkd:domain:1">${shape.annotation}</uplink:network></metadata>`;
-  const source =
-    shape.macvtapOn === undefined
-      ? { type: "bridge", words: `bridge='${shape.bridge ?? "br0"}'` }
-      : { type: "direct", words: `dev='${shape.macvtapOn}' mode='bridge'` };
+  const { macvtapOn, bridges, bridge = "br0" } = shape;
   const interfaces = shape.macs
-    .map(
-      (mac, index) =>
-        `<interface type='${source.type}'><mac address='${mac}'/><source ${source.words}/>\
-${targetOf(shape.taps?.[index])}<model type='virtio'/></interface>`,
-    )
+    .map((mac, index) => {
+      const source =
+        macvtapOn === undefined
+          ? { type: "bridge", words: `bridge='${bridges?.[index] ?? bridge}'` }
+          : { type: "direct", words: `dev='${macvtapOn}' mode='bridge'` };
+      return `<interface type='${source.type}'><mac address='${mac}'/><source ${source.words}/>\
+${targetOf(shape.taps?.[index])}<model type='virtio'/></interface>`;
+    })
     .join("");
   return `<domain type='qemu'><name>${shape.name}</name><uuid>${uuid}</uuid>${metadata}\
 <devices>${interfaces}</devices></domain>`;

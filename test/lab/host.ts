@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { ip, readJson, run } from "./command.ts";
 import type { End } from "./meter.ts";
 import { until } from "./wait.ts";
@@ -6,6 +6,8 @@ import { until } from "./wait.ts";
 export type BondMode = "active-backup" | "balance-rr" | "balance-xor" | "802.3ad";
 
 export interface HostShape {
+  /** Of its bond and bridge: bond0 in br0 by default. The host's addresses are on br0. */
+  readonly number?: number;
   readonly mode?: BondMode;
   /** Names of the bond's ports, in enslave order; all of the lab's uplinks by default. */
   readonly uplinks?: readonly string[];
@@ -42,25 +44,31 @@ export async function buildHost(shape: HostShape = {}): Promise<void> {
   const uplinks = shape.uplinks ?? uplinkNames();
   // Fast, so that a partner that falls silent is missed after 3 s and not 90.
   const lacp = mode === "802.3ad" ? "lacp_rate fast" : "";
+  const number = shape.number ?? 0;
+  const [bond, bridge] = [`bond${number}`, `br${number}`];
   const options = `mode ${mode} miimon ${shape.miimonMs ?? 100} ${lacp} ${shape.bondOptions ?? ""}`;
   ip([
-    "link add br0 type bridge",
-    `link add bond0 type bond ${options}`,
+    `link add ${bridge} type bridge`,
+    `link add ${bond} type bond ${options}`,
     ...uplinks.map((uplink) => `link set ${uplink} down`),
   ]);
   // LACP takes only ports of one speed into an aggregator, as they say when they join.
   const joinMbit = shape.speedMbit ?? (mode === "802.3ad" ? LACP_MBIT : 0);
   if (joinMbit > 0) for (const uplink of uplinks) setSpeed(uplink, joinMbit);
   ip([
-    ...uplinks.map((uplink) => `link set ${uplink} master bond0`),
-    "link set bond0 up",
-    "link set bond0 master br0",
-    "link set br0 up",
-    `addr add ${hostAddress}/24 dev br0`,
-    `addr add ${hostAddress6}/64 dev br0 nodad`,
+    ...uplinks.map((uplink) => `link set ${uplink} master ${bond}`),
+    // A port needs no address, and its own link-local one is the bridge's: behind separate ports of a switch the question
+    // for it comes back to the bridge, which then takes its own for a duplicate.
+    `link set ${bond} addrgenmode none`,
+    `link set ${bond} up`,
+    `link set ${bond} master ${bridge}`,
+    `link set ${bridge} up`,
+    ...(number === 0
+      ? [`addr add ${hostAddress}/24 dev br0`, `addr add ${hostAddress6}/64 dev br0 nodad`]
+      : []),
   ]);
-  await until("bond0 with carrier", () => attribute("bond0", "carrier") === "1");
-  if (mode === "active-backup") await until("an active port", () => activePort() !== "");
+  await until(`${bond} with carrier`, () => attribute(bond, "carrier") === "1");
+  if (mode === "active-backup") await until("an active port", () => activePort(bond) !== "");
   if (mode === "802.3ad")
     await until("LACP agreed on every port", () => uplinks.every(isDistributing), 15_000);
 }
@@ -148,7 +156,8 @@ export function isPromiscuous(link: string): boolean {
 
 /** Everything of the host's that uplinkd may change, as text: what release has to bring back exactly. */
 export function readNetworkState(): string {
-  const links = ["br0", "bond0", ...uplinkNames()];
+  const bonds = readdirSync("/sys/class/net").filter((name) => /^(br|bond)\d$/.test(name));
+  const links = [...bonds, ...uplinkNames()];
   const volatile = /(expires|valid_lft|preferred_lft|age|gso_ipv4_max_size|\w+_timer) +\S+/g;
   const parts = [
     run("ip", "-d", "link", "show"),

@@ -20,14 +20,17 @@ const bear = ({ tap }: Standin, classId: string) =>
     `filter add dev ${tap} ingress matchall action skbedit priority ${classId}`,
   ]);
 
-/** Sends for a second. @returns frames that went by the class on all uplinks, and datagrams that arrived */
+/** On a machine that others use the sender takes a second to start. */
+const SEND_MS = 3000;
+
+/** @returns frames that went by the class on all uplinks, and datagrams that arrived */
 async function sendFor(from: Standin, classId: string) {
   const count = () =>
     uplinkNames().reduce((sum, up) => sum + (readClassCounts(up).get(classId)?.packets ?? 0), 0);
   const sink = new Sink(outside);
   const before = count();
   const flood = new Flood({ from, to: outside, bitsPerSecond: 1e6, frameBytes: 250 });
-  await sleep(1000);
+  await sleep(SEND_MS);
   await flood.stop();
   const { datagrams } = await sink.stop();
   return { went: count() - before, arrived: datagrams };
