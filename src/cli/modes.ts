@@ -4,6 +4,7 @@ import type { EnablePart, ReleaseAnswer } from "../control/api.ts";
 import { describeScope } from "../model/scope.ts";
 import { formatDuration, parseDuration, UnitError } from "../model/units.ts";
 import { type CommandContext, command } from "./command.ts";
+import { withProgress } from "./progress.ts";
 import { writeProblem } from "./status-view.ts";
 
 /** Adds the commands. */
@@ -27,7 +28,9 @@ export function registerModes(program: Command, context: CommandContext): void {
     "restore the host to what it was before uplinkd",
     RELEASE_HELP,
   ).action(async ({ json }: { json?: true }) => {
-    const answer = (await client.release()) ?? (await context.releaseWithoutDaemon());
+    const withoutDaemon = () =>
+      withProgress(context.stderr, "the host is released", context.releaseWithoutDaemon);
+    const answer = (await client.release()) ?? (await withoutDaemon());
     tellRelease(answer, "released", json);
   });
 

@@ -124,7 +124,9 @@ async function writeChange(
     if (isWanted) {
       // The stored one first: what can't be kept shouldn't hold for now either.
       for (const { after, definition } of differing.toReversed()) {
-        await writeMetadata(libvirt, texts.uuid, definition, toMetadata(after));
+        await withProgress(context.stderr, "libvirt writes it", () =>
+          writeMetadata(libvirt, texts.uuid, definition, toMetadata(after)),
+        );
       }
     }
     const answer: SetAnswer = { domain, written: isWanted, definitions };

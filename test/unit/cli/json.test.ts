@@ -2,37 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
-import { describeUplinkctl } from "../../../packaging/programs.ts";
 import { COMMAND_DOCUMENTS } from "../../../src/cli/documents.ts";
 import { errorDocument } from "../../../src/control/documents.ts";
 import { type ControlServer, listenControl } from "../../../src/control/server.ts";
 import { FakeDaemon } from "../control/fake-daemon.ts";
 import { assertDocument } from "../document.ts";
+import { ARGUMENTS, commandWords } from "./every-command.ts";
 import { FakeLibvirtDomain } from "./fake-libvirt.ts";
 import { runInProcess } from "./in-process.ts";
-
-/** What each command is called with; a command that isn't here is called without arguments. */
-const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
-  explain: ["web1"],
-  top: ["--count", "1"],
-  simulate: ["--fail", "eno1"],
-  hold: ["web1"],
-  unhold: ["web1"],
-  drain: ["eno1", "--force"],
-  undrain: ["eno1"],
-  enable: ["--domain", "web1", "--confirm", "60s"],
-  set: ["web1", "--limit", "1gbit"],
-  unset: ["web1", "limit"],
-};
-
-/** Every command that does something, by its words. */
-function leaves(command: Command, words: readonly string[] = []): readonly string[] {
-  return command.commands.flatMap((child) => {
-    const path = [...words, child.name()];
-    return child.commands.length > 0 ? leaves(child, path) : [path.join(" ")];
-  });
-}
 
 describe("every command's --json", () => {
   let directory: string;
@@ -65,7 +42,7 @@ describe("every command's --json", () => {
       releaseWithoutDaemon: async () => ({ steps: [], problems: [] }),
     });
 
-  const commands = leaves(describeUplinkctl());
+  const commands = commandWords();
 
   it("has a shape, and no shape is of a command that isn't there", () => {
     const known = Object.keys(COMMAND_DOCUMENTS).filter((name) => !name.includes("--"));
