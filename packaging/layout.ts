@@ -116,6 +116,9 @@ function configuration(): InstalledFile[] {
     ...readdirSync(join(repository, "policies/schema")).map((name) =>
       data(`/usr/share/uplinkd/schema/${name}`, join(repository, "policies/schema", name)),
     ),
+    ...["uplinkd.rules.yml", "grafana-dashboard.json"].map((name) =>
+      data(`/usr/share/uplinkd/prometheus/${name}`, join(repository, "packaging/prometheus", name)),
+    ),
     ...readdirSync(join(repository, SCHEMA_FOLDER)).map((name) =>
       data(`/usr/share/uplinkd/schema/api/${name}`, join(repository, SCHEMA_FOLDER, name)),
     ),

@@ -2,6 +2,7 @@
  * Status as Prometheus' text (exposition format 0.0.4): base units, so bytes and seconds. Pure. Labels come from the
  * configuration and from libvirt; a guest can't add to them.
  */
+import { EVENT_IDS } from "../model/event-id.ts";
 import type { DaemonStatus, Status, VnicStatus } from "../model/status.ts";
 import { bytesFromBits } from "../model/units.ts";
 import type { Durations, HistogramCounts, Measurements } from "./api.ts";
@@ -91,7 +92,8 @@ function daemonMetrics(status: Status, eventCounts: ReadonlyMap<string, number>)
       name: "uplinkd_events_total",
       type: "counter",
       help: "Events since the start, by the id that the log has: uplink-lost, drift-mended.",
-      samples: [...eventCounts].map(([id, value]) => ({ labels: { id }, value })),
+      // Each from the start: Prometheus sees no increase from a series that isn't there yet.
+      samples: EVENT_IDS.map((id) => ({ labels: { id }, value: eventCounts.get(id) ?? 0 })),
     },
   ];
 }

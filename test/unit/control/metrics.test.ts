@@ -20,6 +20,7 @@ describe("metrics", () => {
       'uplinkd_mode{mode="observing"}': "0",
       uplinkd_start_time_seconds: "1700000000",
       'uplinkd_events_total{id="uplink-lost"}': "3",
+      'uplinkd_events_total{id="uplink-returned"}': "0",
       'uplinkd_team_condition{team="bond0",condition="degraded"}': "1",
       'uplinkd_failover_duration_seconds_bucket{le="0.0001"}': "0",
       'uplinkd_failover_duration_seconds_bucket{le="0.00025"}': "3",
