@@ -84,6 +84,37 @@ describe("the documents", function () {
     }
   });
 
+  it("show configuration that is right, wherever they show a part of it", () => {
+    let parts = 0;
+    for (const { path } of pages) {
+      const text = readFileSync(join(repository, path), "utf8");
+      for (const [, indent = "", body = ""] of text.matchAll(/^( *)```yaml\n([\s\S]*?)^ *```$/gm)) {
+        const lines = body.split("\n").map((line) => line.slice(indent.length));
+        // What belongs to a team is shown alone, too; `team:` begins a scenario, which simulate takes.
+        const isTeams = lines[0] === "host:";
+        const whole = isTeams
+          ? ["teams:", "  - bond: bond0", ...lines.map((l) => `    ${l}`)]
+          : lines;
+        const isScenario = lines[0]?.startsWith("team:") === true;
+        inFolder(
+          {
+            path,
+            commands: [],
+            files: new Map([[isScenario ? "part.yaml" : "uplinkd.yaml", whole.join("\n")]]),
+          },
+          (folder) => {
+            const command = isScenario
+              ? "uplinkctl simulate --scenario part.yaml --fail eno1 >/dev/null && echo right"
+              : "uplinkctl policy check uplinkd.yaml >/dev/null && echo right";
+            assert.equal(execute(command, folder), "right\n", `${path}: ${body}`);
+          },
+        );
+        parts += 1;
+      }
+    }
+    assert.ok(parts >= 5);
+  });
+
   it("point at files that there are", () => {
     for (const { path } of pages) {
       const text = readFileSync(join(repository, path), "utf8");
