@@ -65,7 +65,8 @@ export function isAsShown(shown: string, printed: string): boolean {
     })
     .join("");
   const compact = printed
-    .split("\n")
+    // What a program writes over, as a terminal would show it, too.
+    .split(/[\r\n]/)
     .map((line) => line.trimEnd())
     .filter((line) => line !== "")
     .map((line) => `${line}\n`)

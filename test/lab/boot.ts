@@ -9,12 +9,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { acceleratorArguments, chooseAccelerator } from "./accelerator.ts";
 import { cached, repository } from "./cache.ts";
+import { Ports, portNames } from "./ports.ts";
 import { takeTurn } from "./turn.ts";
 
 /** Debian's kernels that the lab can boot. */
@@ -45,6 +45,8 @@ export interface Lab {
   readonly results?: string;
   /** systemd is the first program, and runs the command as a unit. */
   readonly systemd?: boolean;
+  /** Below everything is a Debian of its own, with what an operator's host has; the machine's own files otherwise. */
+  readonly root?: "clean" | "machine";
   /** Gives the command this terminal, by the serial console, instead of the two streams. */
   readonly terminal?: boolean;
   /** No time that is judged depends on having the machine alone: others of this kind may run beside it. */
@@ -76,9 +78,10 @@ const LAST_WORDS_MS = 300;
 
 /** Boots a lab, runs one command in it, and switches it off. Does not throw for what happens inside. */
 export async function bootLab(lab: Lab): Promise<Outcome> {
-  const missing = missingPart(lab.kernel);
+  const missing = missingPart(lab);
   if (missing !== undefined) {
-    return { kind: "broken", why: `${missing} is missing: run sh test/setup.sh lab`, console: "" };
+    const setup = `sh test/setup.sh ${isClean(lab) ? "long" : "lab"}`;
+    return { kind: "broken", why: `${missing} is missing: run ${setup}`, console: "" };
   }
   const accelerator = await chooseAccelerator();
   const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-lab-"));
@@ -110,8 +113,14 @@ export function reportBroken(outcome: Extract<Outcome, { kind: "broken" }>): num
   return brokenExitCode;
 }
 
-function missingPart(kernel: Kernel): string | undefined {
+function isClean(lab: Lab): boolean {
+  return lab.root === "clean";
+}
+
+function missingPart(lab: Lab): string | undefined {
+  const { kernel } = lab;
   const parts = [`kernel-${kernel}/vmlinux`, `initramfs-${kernel}/initramfs`, "meter/meter"];
+  if (isClean(lab)) parts.push("clean/root");
   return parts.map((part) => cached(part)).find((file) => !existsSync(file));
 }
 
@@ -122,6 +131,9 @@ function writeShare(share: string, lab: Lab): void {
   const models = new Set(uplinkModels(lab));
   const settings = {
     LAB_CABLES: String(cableCount(lab)),
+    // What lies at its path in the machine's own root, and has to be put there in another.
+    LAB_REPOSITORY: isClean(lab) ? repository : "",
+    LAB_CACHE: isClean(lab) ? cached() : "",
     LAB_MODULES: cached(`kernel-${lab.kernel}`, "modules"),
     LAB_NIC_MODULES: [...models]
       .map((model) => nicModules[model])
@@ -138,6 +150,8 @@ function writeShare(share: string, lab: Lab): void {
     TERM: lab.terminal === true ? (process.env["TERM"] ?? "linux") : "dumb",
     ...ownEnvironment(),
     UPLINKD_LAB_CACHE: cached(),
+    // Node's own need; what a test starts as an operator's has an environment of its own.
+    ...(isClean(lab) ? { LD_LIBRARY_PATH: cached("clean/lib") } : {}),
     UPLINKD_LAB_KERNEL: lab.kernel,
     UPLINKD_LAB_CABLES: String(cableCount(lab)),
     ...lab.environment,
@@ -183,6 +197,7 @@ function uplinkModels(lab: Lab): NicModel[] {
 function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[]): string[] {
   const socket = (name: string) => path.join(folder, name);
   const shareOptions = "security_model=none,multidevs=remap";
+  const root = isClean(lab) ? cached("clean/root") : "/";
   const arguments_ = [
     ...accelerator,
     ...["-smp", "2", "-m", String(lab.memoryMiB ?? 3072)],
@@ -190,7 +205,7 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
     ...["-kernel", cached(`kernel-${lab.kernel}/vmlinux`)],
     ...["-initrd", cached(`initramfs-${lab.kernel}/initramfs`)],
     ...["-append", kernelCommandLine],
-    ...["-virtfs", `local,path=/,mount_tag=rootfs,readonly=on,${shareOptions}`],
+    ...["-virtfs", `local,path=${root},mount_tag=rootfs,readonly=on,${shareOptions}`],
     ...["-virtfs", `local,path=${socket("share")},mount_tag=lab,${shareOptions}`],
     // The monitor's own socket, and a serial port of the guest that is connected to it.
     ...["-chardev", `socket,id=monitor,path=${socket("monitor")},server=on,wait=off`],
@@ -199,6 +214,12 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
     ...["-chardev", `socket,id=qmp,path=${socket("monitor")},reconnect=1`],
     ...["-device", "virtserialport,chardev=qmp,name=qmp"],
   ];
+  if (isClean(lab)) {
+    for (const [tag, folder_] of Object.entries({ repository, cache: cached() })) {
+      const share = `local,path=${folder_},mount_tag=${tag},readonly=on,${shareOptions}`;
+      arguments_.push("-virtfs", share);
+    }
+  }
   if (lab.results !== undefined) {
     arguments_.push("-virtfs", `local,path=${lab.results},mount_tag=results,${shareOptions}`);
   }
@@ -228,64 +249,6 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
     }
   }
   return arguments_;
-}
-
-function portNames(lab: Lab): readonly string[] {
-  return lab.terminal === true ? ["control"] : ["control", "out", "err"];
-}
-
-/** This side of the guest's serial ports: the command's two streams, and what the guest's init reports. */
-class Ports {
-  bootSeconds: number | undefined;
-  exitCode: number | undefined;
-  /** Told once the command's exit code is known. */
-  onExit: () => void = () => undefined;
-  readonly #servers: net.Server[] = [];
-  readonly #sinks: Readonly<Record<string, (data: Buffer) => void>>;
-  readonly #folder: string;
-  #control = "";
-
-  constructor(folder: string, lab: Lab) {
-    this.#folder = folder;
-    this.#sinks = {
-      control: (data) => this.#readControl(data),
-      ...(lab.terminal === true
-        ? {}
-        : {
-            out: lab.stdout ?? ((data: Buffer) => process.stdout.write(data)),
-            err: lab.stderr ?? ((data: Buffer) => process.stderr.write(data)),
-          }),
-    };
-  }
-
-  async listen(): Promise<void> {
-    for (const [name, sink] of Object.entries(this.#sinks)) {
-      const server = net.createServer((socket) => {
-        socket.on("data", sink);
-        // QEMU goes away without a goodbye when it is killed.
-        socket.on("error", () => undefined);
-      });
-      this.#servers.push(server);
-      await new Promise<void>((resolve, reject) => {
-        server.on("error", reject);
-        server.listen(path.join(this.#folder, name), resolve);
-      });
-    }
-  }
-
-  close(): void {
-    for (const server of this.#servers) server.close();
-  }
-
-  #readControl(data: Buffer): void {
-    this.#control += data.toString("latin1");
-    const up = /^up ([0-9.]+) /m.exec(this.#control);
-    if (up?.[1] !== undefined) this.bootSeconds = Number(up[1]);
-    const exit = /^exit ([0-9]+)\n/m.exec(this.#control);
-    if (exit?.[1] === undefined || this.exitCode !== undefined) return;
-    this.exitCode = Number(exit[1]);
-    this.onExit();
-  }
 }
 
 async function runQemu(
@@ -366,6 +329,7 @@ async function main(): Promise<number> {
       limit: { type: "string", default: "600" },
       results: { type: "string" },
       systemd: { type: "boolean", default: false },
+      clean: { type: "boolean", default: false },
     },
   });
   const kernel = kernels.find((name) => name === values.kernel);
@@ -375,7 +339,7 @@ async function main(): Promise<number> {
     process.stderr.write(
       "usage: node test/lab/boot.ts [--kernel 6.1|6.12] [--cables 1..4] " +
         "[--nic virtio-net-pci|e1000e|vmxnet3[,...]] [--memory MIB] [--limit SECONDS] " +
-        "[--results FOLDER] [--systemd] -- COMMAND [ARGUMENT...]\n",
+        "[--results FOLDER] [--systemd] [--clean] -- COMMAND [ARGUMENT...]\n",
     );
     return 2;
   }
@@ -386,6 +350,7 @@ async function main(): Promise<number> {
     memoryMiB: Number(values.memory),
     limitSeconds: Number(values.limit),
     systemd: values.systemd,
+    root: values.clean ? "clean" : "machine",
     command: positionals,
     ...(values.results === undefined ? {} : { results: path.resolve(values.results) }),
   });

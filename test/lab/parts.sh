@@ -3,6 +3,8 @@
 # from, the tiny guest, and the meter. Each part is built beside its place and moved there whole, so that an
 # interrupted download leaves nothing behind that looks finished.
 #
+#   sh test/lab/parts.sh [long]    long: also a Prometheus, and the root of a clean Debian host
+#
 # The folder is .cache/lab in the repository, or $UPLINKD_LAB_CACHE. Delete it to fetch the newest kernels.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -135,6 +137,40 @@ build_meter() {
   tcc -Wall -o "$work/part/meter" "$here/meter.c" || die "meter.c did not compile"
 }
 
+# What an operator's host has before uplinkd: Debian 12 as its installer leaves it, the oldest that is promised, and
+# libvirt; put there by its own apt. libvirt-clients is recommended by both of libvirt's, sudo is the installer's.
+clean_packages="libvirt-daemon-system libvirt-dbus libvirt-clients qemu-system-x86 sudo"
+# What apt would fetch for uplinkd besides. There is no network in a lab, so that apt finds it fetched.
+fetched_packages="libatomic1"
+
+build_clean() {
+  say "a clean Debian 12 with libvirt, some minutes"
+  mkdir "$work/part"
+  include=$(echo "$clean_packages" | tr ' ' ',')
+  # A host has its identity and its name, and apt its lists, from its installation.
+  # shellcheck disable=SC2016 # $1 is the hooks'
+  mmdebstrap --quiet --variant=important --include="$include" --dpkgopt=force-unsafe-io --skip=cleanup/apt \
+    --customize-hook='tr -d - </proc/sys/kernel/random/uuid >"$1/etc/machine-id"' \
+    --customize-hook='echo lab >"$1/etc/hostname"; echo "127.0.1.1 lab" >>"$1/etc/hosts"' \
+    --customize-hook='rm -f "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap; chroot "$1" apt-get clean' \
+    --customize-hook="chroot \"\$1\" apt-get -q install -y --download-only $fetched_packages" \
+    bookworm "$work/part/root" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "no clean Debian could be made"; }
+  # The tests' own Node needs it, too, where the host has not got it yet.
+  mkdir "$work/root" "$work/part/lib"
+  dpkg-deb -x "$work"/part/root/var/cache/apt/archives/libatomic1_*.deb "$work/root"
+  cp "$work"/root/usr/lib/*/libatomic.so.1 "$work/part/lib/"
+  rm -rf "$work/root" "$work/log"
+}
+
+# Unpacked, not installed: its package would start a Prometheus on this machine.
+build_prometheus() {
+  say "Prometheus"
+  unpack prometheus
+  mkdir "$work/part"
+  mv "$work/root/usr/bin/prometheus" "$work/root/usr/bin/promtool" "$work/part/"
+  rm -rf "$work/root"
+}
+
 # part NAME RECIPE COMMAND...: builds a part unless it is there, made by the same recipe
 part() {
   name=$1 recipe=$2
@@ -161,3 +197,6 @@ for series in 6.1 6.12; do
 done
 part tiny 2 build_tiny
 part meter "$(stamp "$here/meter.c")" build_meter
+[ "${1:-}" = long ] || exit 0
+part prometheus 1 build_prometheus
+part clean 1 build_clean

@@ -17,6 +17,8 @@ export interface Stage {
   readonly memoryMiB?: number;
   /** An installed daemon is systemd's. */
   readonly systemd?: boolean;
+  /** Not on the machine's own files but on those of a fresh Debian host, on NICs that state their speed. */
+  readonly clean?: boolean;
 }
 
 /** In running order: what takes the longest first, as two run beside each other. */
@@ -31,6 +33,7 @@ export const stages: readonly Stage[] = [
   { name: "wide", alsoOn612: [], timed: false, cables: 4 },
   { name: "faults", alsoOn612: [], timed: false },
   { name: "package", alsoOn612: [], timed: false, systemd: true },
+  { name: "clean", alsoOn612: [], timed: false, systemd: true, clean: true },
 ];
 
 /** Which of a stage's test files are wanted. */

@@ -7,10 +7,11 @@ import {
   buildSettledHost,
   DPKG,
   forgetSlowUnit,
+  LIBVIRT_UNITS,
   packageFile,
   prepareSystemd,
   untilSlow,
-} from "./systemd-host.ts";
+} from "../../systemd-host.ts";
 
 const HOOK = "/etc/libvirt/hooks/qemu.d/50-uplinkd";
 
@@ -97,7 +98,7 @@ describe("doctor", function () {
   });
   after(() => {
     run("dpkg", ...DPKG, "-P", "uplinkd");
-    run("systemctl", "stop", "libvirtd");
+    run("systemctl", "stop", ...LIBVIRT_UNITS);
     forgetSlowUnit();
   });
 

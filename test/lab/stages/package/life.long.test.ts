@@ -13,20 +13,17 @@ import {
   buildSettledHost,
   DPKG,
   forgetSlowUnit,
+  LIBVIRT_UNITS,
   packageFile,
   prepareSystemd,
   untilSlow,
-} from "./systemd-host.ts";
+} from "../../systemd-host.ts";
 
 const MAC = "52:54:00:00:00:0b";
 const UPGRADE = "99.0";
 const UNITS = [
   "uplinkd.service",
   ...["hook", "control", "read", "metrics"].map((name) => `uplinkd-${name}.socket`),
-];
-const LIBVIRT_UNITS = [
-  "libvirtd.service",
-  ...["", "-ro", "-admin"].map((kind) => `libvirtd${kind}.socket`),
 ];
 const JOURNAL = "/var/lib/uplinkd/journal.json";
 /** Where an installed file of ours could be. */

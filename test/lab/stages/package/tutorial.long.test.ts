@@ -10,7 +10,7 @@ import {
   forgetSlowUnit,
   packageFile,
   prepareSystemd,
-} from "./systemd-host.ts";
+} from "../../systemd-host.ts";
 
 /** apt would ask the network for what is there already. */
 function inLab(command: string): string {
