@@ -3,7 +3,7 @@
 # from, the tiny guest, and the meter. Each part is built beside its place and moved there whole, so that an
 # interrupted download leaves nothing behind that looks finished.
 #
-#   sh test/lab/parts.sh [long]    long: also a Prometheus, and the root of a clean Debian host
+#   sh test/lab/parts.sh [long]    long: also programs that make a host's network, a Prometheus, and the root of a clean Debian host
 #
 # The folder is .cache/lab in the repository, or $UPLINKD_LAB_CACHE. Delete it to fetch the newest kernels.
 set -eu
@@ -131,6 +131,15 @@ build_tiny() {
   rm -rf "$work/root"
 }
 
+# What makes a host's network on many of them; systemd-networkd is there with systemd. Unpacked only: installed on the machine
+# itself, they would have a say in its network.
+build_network_programs() {
+  say "network programs"
+  for package in ifupdown ifenslave bridge-utils network-manager libnm0 libndp0; do unpack "$package"; done
+  mkdir "$work/part"
+  mv "$work/root" "$work/part/root"
+}
+
 build_meter() {
   say "meter"
   mkdir "$work/part"
@@ -198,5 +207,6 @@ done
 part tiny 2 build_tiny
 part meter "$(stamp "$here/meter.c")" build_meter
 [ "${1:-}" = long ] || exit 0
+part network-programs 1 build_network_programs
 part prometheus 1 build_prometheus
 part clean 1 build_clean

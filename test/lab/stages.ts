@@ -32,6 +32,7 @@ export const stages: readonly Stage[] = [
   { name: "modes", alsoOn612: [], timed: false },
   { name: "wide", alsoOn612: [], timed: false, cables: 4 },
   { name: "faults", alsoOn612: [], timed: false },
+  { name: "configured", alsoOn612: [], timed: false, systemd: true },
   { name: "package", alsoOn612: [], timed: false, systemd: true },
   { name: "clean", alsoOn612: [], timed: false, systemd: true, clean: true },
 ];

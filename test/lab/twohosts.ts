@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { resetToBare } from "./bare.ts";
 import { inNamespace, ip, readJson, run } from "./command.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { buildHost, hostAddress } from "./host.ts";
+import { buildHost, type HostShape, hostAddress } from "./host.ts";
 import {
   domainXml,
   endWords,
@@ -26,7 +26,7 @@ import {
 } from "./peer.ts";
 import { plug, pull } from "./qmp.ts";
 import { addStandin, type Standin } from "./standin.ts";
-import { outside } from "./switch.ts";
+import { bundle, outside } from "./switch.ts";
 import { Flood, Sink } from "./traffic.ts";
 import { until } from "./wait.ts";
 
@@ -50,7 +50,8 @@ export function hostConfig(
   {
     speeds = ["20mbit", "9500kbit"],
     rest = "",
-  }: { speeds?: readonly string[]; rest?: string } = {},
+    team = "",
+  }: { speeds?: readonly string[]; rest?: string; team?: string } = {},
 ): string {
   const [first, second] = side === "a" ? ["nic0", "nic1"] : ["u0", "u1"];
   const to = side === "a" ? peerAddress : hostAddress;
@@ -65,6 +66,7 @@ export function hostConfig(
     holdDownMax: 2s
     loadWindow: 2s
     host: {reservation: 1mbit}
+${team}
 resync: 5s
 migration: {timeout: 4m}
 destinations:
@@ -83,6 +85,15 @@ export interface Host {
   readonly uplinks: readonly string[];
 }
 
+/** How the first host is wired. */
+export interface HostWiring {
+  readonly host?: HostShape;
+  /** What the switch makes of its ports. */
+  readonly group?: "802.3ad" | "balance-xor";
+  /** More lines of its team. */
+  readonly team?: string;
+}
+
 export interface TwoHosts {
   readonly a: Host;
   readonly b: Host;
@@ -94,12 +105,13 @@ export interface TwoHosts {
 /**
  * Two hosts for all tests of a block: built before the first, gone after the last.
  * @param use called with them before the first test
+ * @param wired the first host's bond; active-backup by default, which the second has always
  */
-export function useTwoHosts(use: (two: TwoHosts) => void): void {
+export function useTwoHosts(use: (two: TwoHosts) => void, wired: HostWiring = {}): void {
   let built: TwoHosts | undefined;
   before(async function () {
     this.timeout(2 * LONG_MS);
-    built = await buildTwoHosts();
+    built = await buildTwoHosts(wired);
     use(built);
   });
   after(async function () {
@@ -111,15 +123,16 @@ export function useTwoHosts(use: (two: TwoHosts) => void): void {
   });
 }
 
-async function buildTwoHosts(): Promise<TwoHosts> {
+async function buildTwoHosts({ host, group, team = "" }: HostWiring): Promise<TwoHosts> {
   await resetLibvirt({ stop: true });
   await resetToBare();
-  await buildHost();
+  if (group !== undefined) bundle(group);
+  await buildHost(host);
   installHook("50-uplinkd", HOOK);
   await startLibvirt();
   const peer = await startPeer();
   const neighbours = { a: addStandin({ number: 1 }), b: addPeerStandin(2, "52:54:00:00:00:02") };
-  const a = await startDaemon({ config: hostConfig("a") });
+  const a = await startDaemon({ config: hostConfig("a", { team }) });
   const b = await startDaemon({ config: hostConfig("b"), at: peer });
   return {
     peer,
