@@ -5,6 +5,7 @@
 
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
+import type { TeamConfig } from "../model/config.ts";
 import type { UplinkError } from "../model/errors.ts";
 import type { InboundCount } from "../model/inbound-count.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
@@ -76,6 +77,12 @@ export interface LoopOptions {
   readonly suspect: (device: string) => string;
 }
 
+/** What counters are read of. */
+interface Watched {
+  readonly teams: readonly TeamConfig[];
+  readonly devices: readonly TeamDevices[];
+}
+
 export class ControlLoop {
   readonly #options: LoopOptions;
   readonly durations = new DurationLog();
@@ -86,6 +93,8 @@ export class ControlLoop {
   #moves: MoveMemory = new Map();
   #balance: BalanceMemory = NO_BALANCE;
   #last: Run | null = null;
+  /** Teams and their devices as of the last look. */
+  #watched: Watched = { teams: [], devices: [] };
   /** What the last run saw, for worlds with other domains in it. */
   #seen: Observation | null = null;
   #drift: readonly Drift[] = [];
@@ -237,6 +246,7 @@ export class ControlLoop {
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
     const looked = [...devices, findStrays(journal.contents, devices, links)];
+    this.#watched = { teams, devices };
     return { links, teams, devices, looked, snapshot: kernel.readKernel(looked) };
   }
 
@@ -249,13 +259,14 @@ export class ControlLoop {
     return buildWorld({ ...this.#seen, ...fresh });
   }
 
-  /** Takes a sample of the counters; cheap, for a timer. */
+  /**
+   * Takes a sample of the counters; cheap, for a timer. Links are those of the last look: whatever changes of them
+   * brings a look with it, and of a device that is gone there are no counters.
+   */
   sample(): void {
     if (this.#last === null) return;
     const { kernel, now } = this.#options;
-    const links = kernel.readLinks();
-    const teams = findTeams(this.#loaded.config, links);
-    const devices = teams.map((team) => devicesOf(team, links));
+    const { teams, devices } = this.#watched;
     const counters = kernel.readCounters(devices);
     this.#loads = observeLoads(this.#loads, counters, placesOf(teams, devices), now());
   }
