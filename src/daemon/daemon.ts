@@ -37,6 +37,7 @@ import { Registry } from "./registry.ts";
 import { problemOf } from "./release.ts";
 import { Scheduler } from "./scheduler.ts";
 import { suspectOf } from "./suspects.ts";
+import { collectHeap, Thrift } from "./thrift.ts";
 import { writeReleaseScript, writeUndos } from "./undo.ts";
 import { WhatIf } from "./what-if.ts";
 
@@ -196,6 +197,11 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     report,
   });
 
+  const thrift = new Thrift({
+    clock: SYSTEM_CLOCK,
+    heapBytes: () => process.memoryUsage().heapTotal,
+    collect: collectHeap,
+  });
   const scheduler = new Scheduler({
     clock: SYSTEM_CLOCK,
     loop,
@@ -204,6 +210,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
     enforced: ({ world, plan }) => {
       announcer.follow(world, plan);
       prober.follow(world);
+      thrift.look();
       writeUndos(options.runDir, world, plan, log);
       writeReleaseScript(options.stateDir, world, journal.contents, log);
     },
@@ -360,6 +367,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
 
   return async () => {
     scheduler.stop();
+    thrift.stop();
     notifySupervisor("STOPPING=1");
     confirmation.stop();
     process.off("SIGHUP", reload);

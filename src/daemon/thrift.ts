@@ -1,0 +1,51 @@
+/**
+ * Memory that a burst of work has left behind is given back. By itself the engine collects when its heap has grown by a
+ * good part, and after a thousand starts on a host that is quiet from then on that never happens: what was thrown away
+ * stays, and so do the pages it was on.
+ */
+import type { Clock } from "../model/clock.ts";
+
+export interface ThriftOptions {
+  readonly clock: Clock;
+  /** What the heap takes now, garbage included, bytes. */
+  readonly heapBytes: () => number;
+  /** Collects everything, and gives back what is free. The thread stands still meanwhile. */
+  readonly collect: () => void;
+}
+
+/** Less is not worth standing still for. */
+const GROWTH_BYTES = 4e6;
+/** After the first sign of growth: mostly the burst is over then, and one that goes on pauses us that seldom. */
+const DELAY_MS = 10_000;
+
+export class Thrift {
+  readonly #options: ThriftOptions;
+  /** After the last collection; none yet: what a start leaves behind is the first burst. */
+  #leftBytes = 0;
+  #cancel: (() => void) | null = null;
+
+  constructor(options: ThriftOptions) {
+    this.#options = options;
+  }
+
+  /** Looks whether the heap has grown, and if so collects some time later; cheap, for every run of the loop. */
+  look(): void {
+    const { clock, heapBytes, collect } = this.#options;
+    if (this.#cancel !== null || heapBytes() < this.#leftBytes + GROWTH_BYTES) return;
+    this.#cancel = clock.after(DELAY_MS, () => {
+      this.#cancel = null;
+      collect();
+      this.#leftBytes = heapBytes();
+    });
+  }
+
+  /** Nothing is collected any more. */
+  stop(): void {
+    this.#cancel?.();
+  }
+}
+
+/** The engine's own: what `--expose-gc` of the unit gives; without it nothing is done. */
+export function collectHeap(): void {
+  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+}
