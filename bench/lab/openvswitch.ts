@@ -14,7 +14,7 @@ const FLOWS = `${FOLDER}/flows`;
 /** Where a stand-in's tap is born before it is moved: addStandin wants a bridge. */
 const NURSERY = "nursery";
 /** Words that keep ovs-vsctl from waiting for ever. */
-const PATIENCE = ["--timeout=20"];
+const PATIENCE = ["--timeout=120"];
 const PROGRAMS = ["ovs-vswitchd", "ovsdb-server"] as const;
 
 /** Starts the daemons and builds a bridge whose bond has all uplinks of the lab. */

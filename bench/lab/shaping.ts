@@ -1,6 +1,7 @@
 /** How exactly limits, shares and reservations hold: few and many flows, TCP and UDP, large and small frames. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../test/lab/bare.ts";
+import { ip } from "../../test/lab/command.ts";
 import { startDaemon } from "../../test/lab/daemon.ts";
 import { type Guest, labConfig, startGuest, whereIs } from "../../test/lab/guests.ts";
 import { buildHost } from "../../test/lab/host.ts";
@@ -28,16 +29,25 @@ const BEGINNING_MS = 500;
 
 interface Kind {
   readonly name: string;
+  /** Of UDP; null for TCP. */
   readonly frameBytes: number | null;
   readonly flows: number;
+  /** The largest packet towards the target. */
+  readonly mtuBytes?: number;
 }
+
+const SMALL_MTU_BYTES = 300;
+const LARGE_MTU_BYTES = 1500;
 
 const KINDS: readonly Kind[] = [
   { name: "UDP, large frames, one flow", frameBytes: 1400, flows: 1 },
   { name: "UDP, small frames, one flow", frameBytes: 200, flows: 1 },
   { name: "UDP, large frames, eight flows", frameBytes: 1400, flows: 8 },
-  { name: "TCP, one flow", frameBytes: null, flows: 1 },
-  { name: "TCP, eight flows", frameBytes: null, flows: 8 },
+  { name: "UDP, small frames, eight flows", frameBytes: 200, flows: 8 },
+  { name: "TCP, large frames, one flow", frameBytes: null, flows: 1 },
+  { name: "TCP, large frames, eight flows", frameBytes: null, flows: 8 },
+  { name: "TCP, small frames, one flow", frameBytes: null, flows: 1, mtuBytes: SMALL_MTU_BYTES },
+  { name: "TCP, small frames, eight flows", frameBytes: null, flows: 8, mtuBytes: SMALL_MTU_BYTES },
 ];
 
 export const shaping: Benchmark = {
@@ -78,6 +88,9 @@ async function measureKind(
   guests: readonly Guest[],
   places: readonly { readonly classId: string }[],
 ): Promise<readonly number[]> {
+  const mtu = kind.mtuBytes ?? LARGE_MTU_BYTES;
+  for (const { namespace } of guests)
+    ip([`route replace ${outside.ipv4}/32 dev eth0 mtu lock ${mtu}`], namespace);
   const ports = guests.map((_, index) => 5100 + index);
   const sinks = ports.map((port) => new Sink(outside, { port }));
   await sleep(300);

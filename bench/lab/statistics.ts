@@ -1,5 +1,5 @@
 /** What it costs to watch a thousand vNICs, and what a daemon costs that has nothing to do. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { diffKernel } from "../../src/diff/diff.ts";
 import { NO_LOADS, observeLoads } from "../../src/observe/demand.ts";
@@ -26,7 +26,7 @@ const TICKS_PER_SECOND = 100;
 export const statistics: Benchmark = {
   name: "statistics",
   run: async () => {
-    return [...(await measureSampling(lab, null)), await measureIdle(), speed("in the lab")];
+    return [...(await measureSampling(lab, null)), ...(await measureIdle()), speed("in the lab")];
   },
 };
 
@@ -63,7 +63,7 @@ export async function measureSampling(place: Place, goal: Goal | null): Promise<
 }
 
 /** A daemon with one vNIC and nothing to do, over time. */
-async function measureIdle(): Promise<Result> {
+async function measureIdle(): Promise<readonly Result[]> {
   await resetToBare();
   await buildHost();
   const daemon = await startDaemon({ config: labConfig() });
@@ -75,9 +75,22 @@ async function measureIdle(): Promise<Result> {
     // utime and stime are fields 14 and 15 of proc(5), of which two stand before the bracket.
     return Number(fields[11]) + Number(fields[12]);
   };
-  const before = ticks();
+  const [ticksBefore, wakesBefore] = [ticks(), wakesOf(daemon.pid)];
   await sleep(IDLE_MS);
-  const share = ((ticks() - before) / TICKS_PER_SECOND / (IDLE_MS / 1000)) * 100;
+  const seconds = IDLE_MS / 1000;
+  const share = ((ticks() - ticksBefore) / TICKS_PER_SECOND / seconds) * 100;
+  const wakes = ((wakesOf(daemon.pid) - wakesBefore) / seconds) * 60;
   await daemon.kill();
-  return resultOf("an idle daemon, in the lab", "% of a core", [share]);
+  return [
+    resultOf("an idle daemon, in the lab", "% of a core", [share]),
+    resultOf("an idle daemon: wake-ups of all its threads", "a minute", [wakes]),
+  ];
+}
+
+/** How often its threads have waited for something and been woken since they began. */
+function wakesOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`)
+    .map((task) => readFileSync(`/proc/${pid}/task/${task}/status`, "latin1"))
+    .map((status) => Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1] ?? 0))
+    .reduce((sum, count) => sum + count, 0);
 }
