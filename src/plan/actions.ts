@@ -10,7 +10,7 @@ import type { Load } from "./load.ts";
 import { whyNowhere } from "./migration.ts";
 import type { Member, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
-import { Sharing } from "./sharing.ts";
+import { Sharing, shareOut } from "./sharing.ts";
 
 /** A domain that is to be throttled, discarded, paused or migrated. */
 export interface Casualty {
@@ -19,9 +19,8 @@ export interface Casualty {
   readonly first: number;
   readonly end: number;
   readonly action: FailoverAction;
-  /** Due without grace: its own home is lost (discard). */
-  readonly immediate: boolean;
-  readonly graceMs: number;
+  /** World time: once its grace is over; of one whose own home is lost and that is discarded then, now. */
+  readonly dueAtMs: number;
   readonly reason: string;
 }
 
@@ -32,6 +31,7 @@ export type Judged = Float64Array;
  * Judges the domains of a degraded team that has a usable uplink. The answer doesn't depend on what has been done
  * to them already: a domain that we paused is judged by what it wanted before, so it stays paused exactly as long
  * as it would be paused anew.
+ * @param sinceMs when the team became degraded, world time
  * @returns the casualties in the order in which they fall
  */
 export function settleDegradation(
@@ -39,6 +39,7 @@ export function settleDegradation(
   team: TeamState,
   load: Load,
   judged: Judged,
+  sinceMs: number,
 ): readonly Casualty[] {
   const { roster } = load;
   const { vias } = load.placement;
@@ -52,42 +53,49 @@ export function settleDegradation(
     const entry = { domain: roster.members[first]?.domain as DomainState, first, end };
     const home = load.uplinks[load.placement.homes[index] as number]?.entry.uplink.name;
     const reason = `its home ${home} is lost, and its policy discards then`;
-    casualties.push({ ...entry, action: "discard", immediate: true, graceMs: 0, reason });
+    casualties.push({ ...entry, action: "discard", dueAtMs: world.nowMs, reason });
   }
   const enough = findEnough(team, load, silence);
+  const lacking = load.uplinks.filter(({ entry, place }) => entry.usable && enough[place] !== true);
+  if (lacking.length === 0) return casualties;
+  const shared = shareOut(team, load, silence);
   const sharings = load.uplinks.map((uplink) =>
-    uplink.entry.usable && enough[uplink.place] !== true
-      ? new Sharing(team, load, uplink, silence)
-      : null,
+    lacking.includes(uplink) ? new Sharing(shared, uplink) : null,
   );
-  if (sharings.every((sharing) => sharing === null)) return casualties;
   const lack = (index: number): number | null => {
     const via = vias[index] as number;
     const demand = judged[index] as number;
     const sharing = sharings[via];
     if (Number.isNaN(demand) || sharing === null) return null;
-    const gets = sharing?.expect(index, silence) ?? 0;
+    const gets = sharing?.expect(index) ?? 0;
     return isShort(Math.min(demand, roster.wants[index] as number), gets) ? gets : null;
   };
   // Whoever goes leaves more to the others, so those already judged to have enough needn't be asked again.
   for (const first of roster.falling) {
     const end = roster.ends[first] as number;
     if (silence[first] === 1) continue;
-    const short: number[] = [];
-    let reason = "";
+    let short: number[] | null = null;
+    let leastGets = 0;
     for (let index = first; index < end; index += 1) {
       const gets = lack(index);
       if (gets === null) continue;
-      if (short.length === 0) reason = lackReason(roster.members[index], judged[index], gets);
-      short.push(index);
+      if (short === null) [short, leastGets] = [[index], gets];
+      else short.push(index);
     }
-    if (short.length === 0) continue;
+    if (short === null) continue;
+    const [one = first] = short;
     const failover = strongest(short.map((index) => roster.members[index] as Member));
     const { graceMs } = failover;
     const domain = roster.members[first]?.domain as DomainState;
     const { action, why } = soften(world, domain, failover);
-    if (why !== null) reason += `; ${why}`;
-    casualties.push({ domain, first, end, action, immediate: false, graceMs, reason });
+    casualties.push({
+      ...{ domain, first, end, action, dueAtMs: sinceMs + graceMs },
+      // Of losses that have not happened hardly any is read.
+      get reason() {
+        const lacks = lackReason(roster.members[one], judged[one], leastGets);
+        return why === null ? lacks : `${lacks}; ${why}`;
+      },
+    });
     if (action === "throttle") continue;
     silence.fill(1, first, end);
     for (let index = first; index < end; index += 1)
@@ -129,6 +137,8 @@ function discardedAt({ roster, placement, uplinks }: Load, first: number, end: n
 /** Of several vNICs that lack something, the strongest action holds, with its own grace time. */
 function strongest(members: readonly Member[]): Failover {
   const policies = members.map((member) => member.vnic.policy.failover);
+  const [only, ...others] = policies;
+  if (only !== undefined && others.length === 0) return only;
   return policies.reduce((best, next) =>
     FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(best.action) ? next : best,
   );

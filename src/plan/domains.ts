@@ -2,16 +2,17 @@
 import type { DomainAction, DomainPlan } from "../model/plan.ts";
 import { formatDuration } from "../model/units.ts";
 import type { DomainState, World } from "../model/world.ts";
+import type { Casualty } from "./actions.ts";
 import { beginMigrations, planUnderWay } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
 import { listHandled } from "./survey.ts";
-import type { DueCasualty, TeamResult } from "./team.ts";
+import type { TeamResult } from "./team.ts";
 
-const NOBODY: readonly DueCasualty[] = [];
+const NOBODY: readonly Casualty[] = [];
 
 /** Plans for all domains, in the world's order. */
 export function planDomains(world: World, results: readonly TeamResult[]): readonly DomainPlan[] {
-  const casualties = new Map<string, DueCasualty[]>();
+  const casualties = new Map<string, Casualty[]>();
   for (const casualty of results.flatMap((result) => result.casualties)) {
     const found = casualties.get(casualty.domain.name);
     if (found === undefined) casualties.set(casualty.domain.name, [casualty]);
@@ -43,7 +44,7 @@ const STRENGTH: readonly DomainAction[] = ["none", "throttle", "discard", "pause
 function planDomain(
   world: World,
   domain: DomainState,
-  casualties: readonly DueCasualty[],
+  casualties: readonly Casualty[],
   isolated: ReadonlySet<string>,
 ): DomainPlan {
   const underWay = planUnderWay(world, domain, casualties);

@@ -100,15 +100,7 @@ export function listSharers(
   const { roster } = load;
   const capacity = uplink.entry.capacityBitsPerSecond;
   const { hostRates, rates } = fitResidents(load, uplink, silence, 0);
-  const wants = hostWants(team, capacity);
-  const sharers = hostLines(team.config).map(
-    ({ share }, line): Sharer => ({
-      rateBitsPerSecond: hostRates[line] ?? 0,
-      wantBitsPerSecond: wants[line] ?? 0,
-      prio: hostPrio(share.priority),
-      shares: share.shares,
-    }),
-  );
+  const sharers = hostSharers(team, capacity, hostRates);
   for (const [position, index] of uplink.residents.indexes.entries()) {
     const isSilent = silence !== null && silence[index] === 1;
     sharers.push({
@@ -119,4 +111,21 @@ export function listSharers(
     });
   }
   return sharers;
+}
+
+/** The host's classes among those who share an uplink. @param rates in the order of hostLines */
+export function hostSharers(
+  team: TeamState,
+  capacityBitsPerSecond: number,
+  rates: readonly number[],
+): Sharer[] {
+  const wants = hostWants(team, capacityBitsPerSecond);
+  return hostLines(team.config).map(
+    ({ share }, line): Sharer => ({
+      rateBitsPerSecond: rates[line] ?? 0,
+      wantBitsPerSecond: wants[line] ?? 0,
+      prio: hostPrio(share.priority),
+      shares: share.shares,
+    }),
+  );
 }

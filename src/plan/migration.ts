@@ -2,8 +2,9 @@
 import type { DomainPlan } from "../model/plan.ts";
 import { bitsPerSecondFromMebibytesPerSecond, formatDuration, formatRate } from "../model/units.ts";
 import type { DomainState, World } from "../model/world.ts";
+import type { Casualty } from "./actions.ts";
 import { migrationLine } from "./host.ts";
-import { activePortOf, type DueCasualty, type TeamResult } from "./team.ts";
+import { activePortOf, type TeamResult } from "./team.ts";
 
 /** libvirt counts a migration's bandwidth in whole MiB/s (VIR_MIGRATE_PARAM_BANDWIDTH). */
 const LEAST_BITS_PER_SECOND = bitsPerSecondFromMebibytesPerSecond(1);
@@ -42,7 +43,7 @@ function whyNot({ config, nowMs }: World, domain: DomainState, name: string): st
 export function planUnderWay(
   world: World,
   domain: DomainState,
-  casualties: readonly DueCasualty[],
+  casualties: readonly Casualty[],
 ): DomainPlan | null {
   const { migration, name } = domain;
   if (migration === null) return null;

@@ -119,13 +119,15 @@ export function fitClaims(
 /**
  * Whether all floors and reservations fit, without HTB's rounding. Then no rate depends on another's, also after some
  * of the claims are given up.
+ * @param moreBitsPerSecond of further claims, summed up: of each the larger of floor and reservation
  */
 export function fitsWhole(
   capacityBitsPerSecond: number,
   claims: readonly Claim[],
   floorCapBitsPerSecond: number,
+  moreBitsPerSecond: number,
 ): boolean {
-  let total = 0;
+  let total = moreBitsPerSecond;
   for (const { floorBitsPerSecond, reservationBitsPerSecond } of claims)
     total += Math.max(floorBitsPerSecond, 0, reservationBitsPerSecond);
   return total < capacityBitsPerSecond && floorCapBitsPerSecond < capacityBitsPerSecond;

@@ -39,10 +39,6 @@ export interface TeamCase {
   readonly carriesOut: boolean;
 }
 
-export interface DueCasualty extends Casualty {
-  readonly dueAtMs: number;
-}
-
 /** The plan of a team that is managed. What only some of its readers ask for is made when first asked for. */
 export interface TeamResult {
   readonly asked: TeamCase;
@@ -52,8 +48,7 @@ export interface TeamResult {
   readonly load: Load;
   readonly grants: readonly UplinkGrants[];
   readonly silence: Silence;
-  /** With the time at which each is due. */
-  readonly casualties: readonly DueCasualty[];
+  readonly casualties: readonly Casualty[];
   readonly nextWakeAtMs: number | null;
   readonly vnics: readonly VnicPlan[];
   /** Bits per second by index in the roster, see expectRates. */
@@ -104,13 +99,9 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const load = quick?.load ?? loadAgain(asked, uplinks, placement, earlier);
   const missing = uplinks.filter((entry) => entry.lost || (entry.managed && !entry.usable));
   const isolated = !uplinks.some((entry) => entry.usable);
-  const fallen =
-    missing.length === 0 || isolated ? [] : settleDegradation(world, team, load, judged);
   const since = Math.max(0, ...missing.map(missingSinceMs));
-  const casualties = fallen.map((casualty) => ({
-    ...casualty,
-    dueAtMs: casualty.immediate ? world.nowMs : since + casualty.graceMs,
-  }));
+  const casualties =
+    missing.length === 0 || isolated ? [] : settleDegradation(world, team, load, judged, since);
   const { silence, discarded } = findSilent(world, casualties, roster, isolated);
   const discardedWhenDisplaced = discardsOf(roster, placement, uplinks);
   const known = silence === null && earlier !== null && sameGround(load, earlier) ? earlier : null;
@@ -221,7 +212,7 @@ function missingSinceMs({ uplink }: Usability): number {
  */
 function findSilent(
   world: World,
-  casualties: readonly DueCasualty[],
+  casualties: readonly Casualty[],
   { members }: Roster,
   isolated: boolean,
 ): { silence: Silence; discarded: Silence } {
