@@ -5,7 +5,6 @@
 
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
-import type { TeamConfig } from "../model/config.ts";
 import type { UplinkError } from "../model/errors.ts";
 import type { InboundCount } from "../model/inbound-count.ts";
 import { type KernelMap, kernelKey } from "../model/kernel.ts";
@@ -77,12 +76,6 @@ export interface LoopOptions {
   readonly suspect: (device: string) => string;
 }
 
-/** What counters are read of. */
-interface Watched {
-  readonly teams: readonly TeamConfig[];
-  readonly devices: readonly TeamDevices[];
-}
-
 export class ControlLoop {
   readonly #options: LoopOptions;
   readonly durations = new DurationLog();
@@ -93,8 +86,6 @@ export class ControlLoop {
   #moves: MoveMemory = new Map();
   #balance: BalanceMemory = NO_BALANCE;
   #last: Run | null = null;
-  /** Teams and their devices as of the last look. */
-  #watched: Watched = { teams: [], devices: [] };
   /** What the last run saw, for worlds with other domains in it. */
   #seen: Observation | null = null;
   #drift: readonly Drift[] = [];
@@ -246,7 +237,6 @@ export class ControlLoop {
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
     const looked = [...devices, findStrays(journal.contents, devices, links)];
-    this.#watched = { teams, devices };
     return { links, teams, devices, looked, snapshot: kernel.readKernel(looked) };
   }
 
@@ -259,14 +249,12 @@ export class ControlLoop {
     return buildWorld({ ...this.#seen, ...fresh });
   }
 
-  /**
-   * Takes a sample of the counters; cheap, for a timer. Links are those of the last look: whatever changes of them
-   * brings a look with it, and of a device that is gone there are no counters.
-   */
+  /** Takes a sample of the counters; cheap, for a timer. Links are as last seen: what changes of them brings a run. */
   sample(): void {
-    if (this.#last === null) return;
+    if (this.#seen === null) return;
     const { kernel, now } = this.#options;
-    const { teams, devices } = this.#watched;
+    const { links, teams } = this.#seen;
+    const devices = teams.map((team) => devicesOf(team, links));
     const counters = kernel.readCounters(devices);
     this.#loads = observeLoads(this.#loads, counters, placesOf(teams, devices), now());
   }
