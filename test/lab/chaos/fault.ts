@@ -43,6 +43,8 @@ export interface Fault {
 const NONE_MS = 60;
 /** bonding looks every 100 ms; the switch and the announcements take the rest, on processors that are emulated. */
 const FAILOVER_MS = 1500;
+/** Of memory, at most. */
+const WANT_MS = 60_000;
 /** Until it is seen, settled (200 ms), read and mended. */
 const MENDED_MS = 3000;
 
@@ -85,7 +87,9 @@ export const FAULTS = {
     silenceMs: FAILOVER_MS,
     make: ({ cable }) => {
       ip([`link set ${nic(cable)} nomaster`]);
-      return () => ip([`link set ${nic(cable)} down`, `link set ${nic(cable)} master bond0`]);
+      // A driver bound again meanwhile has put it back; taken out once more, it goes in as any other.
+      return () =>
+        ip(["nomaster", "down", "master bond0"].map((to) => `link set ${nic(cable)} ${to}`));
     },
   },
   "driver unbound": {
@@ -256,14 +260,14 @@ export const FAULTS = {
   },
   "memory short": {
     weight: 1,
-    // Whoever waits for a page is late.
-    silenceMs: FAILOVER_MS,
+    // The kernel finds no page for a frame that arrives, nor have the lab's meters one, for as long as it lasts.
+    silenceMs: WANT_MS + FAILOVER_MS,
     make: async () => {
       // tail keeps a line that doesn't end; choom makes it the kernel's first choice.
       const hog = spawn("choom", ["-n", "1000", "--", "tail", "/dev/zero"], { stdio: "ignore" });
       const ended = () => hog.exitCode !== null || hog.signalCode !== null;
       // An emulated processor clears some 50 MB a second at best: where that isn't enough in this time, it was a minute's want.
-      await until("the hog to be killed", ended, 60_000, 100).catch(() => hog.kill("SIGKILL"));
+      await until("the hog to be killed", ended, WANT_MS, 100).catch(() => hog.kill("SIGKILL"));
       return null;
     },
   },
