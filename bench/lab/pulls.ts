@@ -47,7 +47,7 @@ export const pulls: Benchmark = {
     const slow = await measureBonding(100);
     const fast = await measureBonding(10);
     measured.set("uplinkd", worseWay(on));
-    const [first = 0, ...later] = worseWay(on);
+    const [first, ...later] = worseWay(on);
     const none: Goal = {
       words: "median 0, worst 2",
       holds: (values) => median(values) === 0 && Math.max(...values) <= 2,
@@ -56,15 +56,10 @@ export const pulls: Benchmark = {
       ...describe("uplinkd, homed off the active port", off, none),
       ...describe("uplinkd, balance-rr", spread, none),
       ...describe("uplinkd, homed on the active port", on, null),
-      resultOf(
-        "lost by the first pull after the daemon's start, homed on the active port",
-        "frames",
-        [first],
-        later.length === 0 ? null : { ...atMost(Math.max(...later)), words: "the others' most" },
-      ),
+      ...(first === undefined ? [] : [describeFirst(first, later)]),
       ...describe("kernel bonding, miimon 100", slow, null),
       ...describe("kernel bonding, miimon 10", fast, null),
-      against("kernel bonding at miimon 100", worseWay(on), worseWay(slow), 0.2),
+      ...against("kernel bonding at miimon 100", worseWay(on), worseWay(slow), 0.2),
     ];
   },
 };
@@ -75,12 +70,12 @@ export const vswitchPulls: Benchmark = {
   run: async () => {
     const slb = await measureVswitch("balance-slb");
     const backup = await measureVswitch("active-backup");
-    const best = [worseWay(slb), worseWay(backup)].sort((a, b) => median(a) - median(b))[0] ?? [];
-    const uplinkd = measured.get("uplinkd");
+    const ways = [worseWay(slb), worseWay(backup)].filter((losses) => losses.length > 0);
+    const [best = []] = ways.sort((a, b) => median(a) - median(b));
     return [
       ...describe("Open vSwitch balance-slb", slb, null),
       ...describe("Open vSwitch active-backup", backup, null),
-      ...(uplinkd === undefined ? [] : [against("Open vSwitch's better mode", uplinkd, best, 1)]),
+      ...against("Open vSwitch's better mode", measured.get("uplinkd") ?? [], best, 1),
     ];
   },
 };
@@ -96,9 +91,16 @@ function against(
   uplinkd: readonly number[],
   others: readonly number[],
   limit: number,
-): Result {
+): readonly Result[] {
+  if (uplinkd.length === 0 || others.length === 0) return [];
   const what = `lost by a pull, uplinkd homed on the active port / ${other}`;
-  return resultOf(what, "ratio", [median(uplinkd) / median(others)], atMost(limit));
+  return [resultOf(what, "ratio", [median(uplinkd) / median(others)], atMost(limit))];
+}
+
+function describeFirst(first: number, later: readonly number[]): Result {
+  const most: Goal = { ...atMost(Math.max(...later)), words: "the others' most" };
+  const what = "lost by the first pull after the daemon's start, homed on the active port";
+  return resultOf(what, "frames", [first], later.length === 0 ? null : most);
 }
 
 async function measureUplinkd(): Promise<{ readonly off: Losses; readonly on: Losses }> {
@@ -203,7 +205,8 @@ async function measure(what: string, next: () => Promise<Turn>): Promise<Losses>
     }
     await after();
   }
-  if (lost.length === 0) throw new LabFault(`${what}: no pull was undisturbed`);
+  // The others may fare better: this one has no rows then.
+  if (lost.length === 0) console.log(`      ${what}: no pull was undisturbed`);
   const losses = { there: lost.map(({ there }) => there), back: lost.map(({ back }) => back) };
   console.log(`      ${what}: there ${losses.there.join(" ")}, back ${losses.back.join(" ")}`);
   return losses;
@@ -222,6 +225,7 @@ function carryingCable(): number {
 }
 
 function describe(what: string, losses: Losses, goal: Goal | null): readonly Result[] {
+  if (losses.there.length === 0) return [];
   const few = losses.there.length < PULLS ? ` (${losses.there.length} pulls only)` : "";
   return [
     resultOf(`lost by a pull, ${what}, from the VM${few}`, "frames", losses.there, goal),

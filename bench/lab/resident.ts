@@ -7,14 +7,15 @@ import { resetToBare } from "../../test/lab/bare.ts";
 import { domainXml, RUN_DIR, startDaemon } from "../../test/lab/daemon.ts";
 import { labConfig } from "../../test/lab/guests.ts";
 import { buildHost } from "../../test/lab/host.ts";
-import { until } from "../../test/lab/wait.ts";
 import { macOf } from "../../test/unit/world.ts";
-import { atMost, type Benchmark, type Result, resultOf } from "../result.ts";
+import { atMost, type Benchmark, resultOf } from "../result.ts";
 
 const VNICS = 1000;
 /** Within what the hook server takes at a time; those that wait share a run of the loop. */
 const TOGETHER = 50;
 const SETTLE_MS = 15_000;
+/** A lab on a busy machine has as many vNICs as were started by then: a figure of fewer is better than none. */
+const STARTING_MS = 480_000;
 const MB = 1e6;
 
 /** Both figures of /proc/PID/status count the daemon with the monitor's thread. */
@@ -26,38 +27,35 @@ export const resident: Benchmark = {
     const daemon = await startDaemon({ config: labConfig({ speed: "10gbit" }) });
     await sleep(SETTLE_MS);
     const [empty, kernelBefore] = [memoryOf(daemon.pid), slabBytes()];
-    for (let first = 0; first < VNICS; first += TOGETHER) {
+    const endMs = performance.now() + STARTING_MS;
+    let vnics = 0;
+    while (vnics < VNICS && performance.now() < endMs) {
+      const first = vnics;
       const numbers = Array.from({ length: TOGETHER }, (_, index) => first + index);
       await Promise.all(numbers.map(announce));
-      console.log(
-        `      ${first + TOGETHER} vNICs: ${Math.round(memoryOf(daemon.pid).all / MB)} MB`,
-      );
+      vnics += TOGETHER;
+      console.log(`      ${vnics} vNICs: ${Math.round(memoryOf(daemon.pid).all / MB)} MB`);
     }
     await sleep(SETTLE_MS);
     const full = memoryOf(daemon.pid);
     const kernelBytes = slabBytes() - kernelBefore;
     const { domains } = await daemon.status();
     const placed = domains.filter(({ vnics }) => vnics.every(({ home }) => home !== null)).length;
-    if (placed !== VNICS) throw new Error(`${placed} of ${VNICS} vNICs are placed`);
-    await until("an answer", async () => (await daemon.status()).domains.length === VNICS);
+    if (placed !== vnics) throw new Error(`${placed} of ${vnics} vNICs are placed`);
     await daemon.kill();
-    const what = `resident, a daemon with ${VNICS} vNICs on 2 uplinks`;
+    const what = `resident, a daemon with ${vnics} vNICs on 2 uplinks`;
     return [
       resultOf("resident, a daemon without vNICs", "MB", [empty.all / MB]),
       resultOf("resident, a daemon without vNICs: of it not of files", "MB", [empty.own / MB]),
-      resultOf(what, "MB", [full.all / MB], atMost(90)),
+      resultOf(what, "MB", [full.all / MB], vnics === VNICS ? atMost(90) : null),
       resultOf(`${what}: of it not of files`, "MB", [full.own / MB]),
       resultOf(`${what}: the most so far`, "MB", [full.most / MB]),
-      ...kernelMemory(kernelBytes),
+      resultOf(`kernel memory for ${vnics} vNICs on 2 uplinks, a vNIC`, "kB", [
+        kernelBytes / vnics / 1000,
+      ]),
     ];
   },
 };
-
-function kernelMemory(bytes: number): readonly Result[] {
-  return [
-    resultOf(`kernel memory for ${VNICS} vNICs on 2 uplinks, a vNIC`, "kB", [bytes / VNICS / 1000]),
-  ];
-}
 
 /** Announces the start of a domain as hooks/qemu does, without a process for each. */
 function announce(index: number): Promise<void> {
