@@ -265,8 +265,10 @@ function checkDaemon({ host, daemon, version }: Diagnosis): Finding[] {
     found.push(warning("daemon", "uplinkd", message, "systemctl restart uplinkd"));
   }
   if (host.disabledFile) {
-    const message = "exists: nothing is enforced";
-    const remedy = "rm /etc/uplinkd/disabled; systemctl restart uplinkd";
+    const enforces = daemon.daemon.mode === "enforcing";
+    const message = `exists: nothing is enforced${enforces ? " from the next start on" : ""}`;
+    const rest = enforces ? ", unless that is meant" : "; systemctl restart uplinkd";
+    const remedy = `rm /etc/uplinkd/disabled${rest}`;
     found.push(warning("daemon", "/etc/uplinkd/disabled", message, remedy));
   }
   if (daemon.daemon.libvirt === "down") {

@@ -211,7 +211,21 @@ describe("doctor", () => {
       /hook\.sock is missing/,
       /enable --now uplinkd-hook\.socket/,
     ],
-    ["a disabled daemon", () => write("/etc/uplinkd/disabled", ""), /nothing is enforced/, /^rm /],
+    [
+      "a daemon that is disabled from its next start on",
+      () => write("/etc/uplinkd/disabled", ""),
+      /nothing is enforced from the next start on/,
+      /^rm .*unless that is meant/,
+    ],
+    [
+      "a disabled daemon",
+      () => {
+        write("/etc/uplinkd/disabled", "");
+        daemon = { ...wholeStatus, daemon: { ...wholeStatus.daemon, mode: "observing" } };
+      },
+      /disabled exists: nothing is enforced uplinkd/,
+      /^rm .*systemctl restart uplinkd/,
+    ],
     [
       "no daemon",
       () => {
