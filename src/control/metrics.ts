@@ -51,10 +51,13 @@ function conditionSeconds({ conditions }: Durations): Metric {
     name: "uplinkd_team_condition_seconds_total",
     type: "counter",
     help: "How long the team has been in the condition since the daemon's start.",
-    samples: conditions.map(({ team, condition, seconds }) => ({
-      labels: { team, condition },
-      value: seconds,
-    })),
+    // A counter that begins with its first second shows no increase of the first time.
+    samples: [...new Set(conditions.map(({ team }) => team))].flatMap((team) =>
+      CONDITIONS.map((condition) => {
+        const had = conditions.find((one) => one.team === team && one.condition === condition);
+        return { labels: { team, condition }, value: had?.seconds ?? 0 };
+      }),
+    ),
   };
 }
 

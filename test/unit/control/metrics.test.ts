@@ -22,6 +22,7 @@ describe("metrics", () => {
       'uplinkd_events_total{id="uplink-lost"}': "3",
       'uplinkd_events_total{id="uplink-returned"}': "0",
       'uplinkd_team_condition{team="bond0",condition="degraded"}': "1",
+      'uplinkd_team_condition_seconds_total{team="bond0",condition="isolated"}': "0",
       'uplinkd_failover_duration_seconds_bucket{le="0.0001"}': "0",
       'uplinkd_failover_duration_seconds_bucket{le="0.00025"}': "3",
       'uplinkd_failover_duration_seconds_bucket{le="+Inf"}': "3",
