@@ -40,7 +40,7 @@ const FILES: Readonly<Record<string, string>> = {
   nic1: profile("nic1", "ethernet", "master=bond0\nslave-type=bond\n"),
 };
 
-const nmcli = (...words: readonly string[]) => run("nmcli", ...words);
+const nmcli = (...words: readonly string[]) => run("nmcli", "--wait", "300", ...words);
 
 const ACTS = [
   { title: "nmcli connection reload", run: () => nmcli("connection", "reload") },
@@ -71,7 +71,6 @@ describe("a team built by NetworkManager", function () {
     run("systemctl", "daemon-reload");
     run("systemctl", "reload", "dbus");
     run("systemctl", "start", "NetworkManager");
-    for (const name of Object.keys(FILES)) nmcli("connection", "up", name);
     await untilBuilt();
   });
   after(async () => {
