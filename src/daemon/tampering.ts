@@ -37,7 +37,8 @@ export function describeTampering(
   changes: readonly Tampering[],
   who: (object: string) => string,
 ): string | null {
-  const [first] = changes;
+  // A shared action is no device's, and nobody says of one that it has it.
+  const first = changes.find(({ object }) => !/^(uplink|port)-action /.test(object)) ?? changes[0];
   if (first === undefined) return null;
   const named = changes.map(({ object, word }) => `${object} was ${word}`);
   const rest = named.length > MAX_NAMED ? ` and ${named.length - MAX_NAMED} more` : "";

@@ -81,6 +81,15 @@ describe("somebody else's change", () => {
     assert.equal(findTampering(settled, diffKernel(mapOf(of()), settled)).length, 1);
   });
 
+  it("is laid to who has a device of it, not to a shared action, which is nobody's", () => {
+    const action = { object: "uplink-action 70000611", word: "changed" } as const;
+    const promiscuity = { object: "promiscuity nic0", word: "changed" } as const;
+    const asked = (...changes: (typeof action | typeof promiscuity)[]) =>
+      describeTampering(changes, who) ?? "";
+    assert.match(asked(action, promiscuity), /likely its owner: promiscuity nic0$/);
+    assert.match(asked(action), /likely its owner: uplink-action 70000611$/);
+  });
+
   it("is told in one line, however much it was", () => {
     const many = mapOf(...Array.from({ length: 50 }, (_, at) => klass(16 + at)));
     const text = describeTampering(findTampering(many, diffKernel(mapOf(), many)), who) ?? "";
