@@ -3,7 +3,7 @@
  * counts what every declared test reported. Stages whose tests judge times come first, one lab at a time; of the others two run
  * beside each other, their lines marked with stage and kernel.
  *
- *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME[,NAME...]|all] [--grep PATTERN] [--long] [--sabotage NAME]
+ *   node test/lab/run.ts [--kernel 6.1|6.12|all] [--stage NAME[,NAME...]|all] [--grep PATTERN] [--chaos] [--long] [--sabotage NAME]
  *
  * Exit 0: every test passed. 1: one failed, was skipped, or never reported. 75: no test failed but the lab broke.
  */
@@ -97,12 +97,14 @@ function parseChoice(): Choice | undefined {
       kernel: { type: "string", default: "all" },
       stage: { type: "string", default: "all" },
       grep: { type: "string", default: "" },
+      chaos: { type: "boolean", default: false },
       long: { type: "boolean", default: false },
       sabotage: { type: "string" },
     },
   });
   const chosenKernels = kernels.filter((name) => values.kernel === "all" || values.kernel === name);
-  const wanted = values.stage === "all" ? stages.map(({ name }) => name) : values.stage.split(",");
+  const usual = stages.filter(({ onRequest }) => onRequest !== true || values.chaos || values.long);
+  const wanted = values.stage === "all" ? usual.map(({ name }) => name) : values.stage.split(",");
   const chosenStages = stages.filter(({ name }) => wanted.includes(name));
   if (chosenKernels.length === 0 || chosenStages.length < wanted.length) {
     const names = stages.map(({ name }) => name).join(", ");

@@ -13,6 +13,8 @@ export interface Stage {
   readonly timed: boolean;
   /** Between the host and the switch; 2 by default. */
   readonly cables?: number;
+  /** Runs where it is named, with `--chaos` or with `--long`. */
+  readonly onRequest?: boolean;
   /** Of the lab; by default what it takes for two hosts with libvirt. */
   readonly memoryMiB?: number;
   /** An installed daemon is systemd's. */
@@ -26,7 +28,7 @@ export const stages: readonly Stage[] = [
   { name: "shaping", alsoOn612: ["promises"], timed: true },
   { name: "loss", alsoOn612: ["pulls"], timed: true },
   { name: "libvirt", alsoOn612: [], timed: false },
-  { name: "chaos", alsoOn612: [], timed: false, memoryMiB: CHAOS_MEMORY_MIB },
+  { name: "chaos", alsoOn612: [], timed: false, onRequest: true, memoryMiB: CHAOS_MEMORY_MIB },
   { name: "reach", alsoOn612: ["reach"], timed: false },
   { name: "kernel", alsoOn612: ["netlink", "monitor"], timed: false },
   { name: "modes", alsoOn612: [], timed: false },
