@@ -29,11 +29,17 @@ the last 2000, \`--json\` with the same fields, \`--follow\` as they come.
 | \`DOMAIN\`, \`MAC\`, \`TEAM\`, \`UPLINK\` | whom it is about, where it is about one |
 | \`UPLINKD_...\` | what else there is: \`UPLINKD_MICROSECONDS\`, \`UPLINKD_DESTINATION\`, \`UPLINKD_DEVICE\` |
 
-\`\`\`sh
-journalctl -u uplinkd -p warning -b              # what wants a person since boot
-journalctl DOMAIN=web1 -u uplinkd                # one domain's story
-journalctl -u uplinkd REVISION=12 -x             # all that one change brought about, each line explained
-journalctl MESSAGE_ID=${messageIdOf("uplink-lost")} --since -30d    # uplinks lost in thirty days
+What wants a person since boot; one domain's story; all that one change brought about, each line explained; uplinks lost in thirty days:
+
+\`\`\`console host
+$ journalctl -u uplinkd -p warning -b
+…
+$ journalctl -u uplinkd DOMAIN=web1
+…
+$ journalctl -u uplinkd REVISION=12 -x
+…
+$ journalctl MESSAGE_ID=${messageIdOf("uplink-lost")} --since -30d
+…
 \`\`\`
 
 The story of a failover: \`uplink-lost\`, \`loss-answered\`, \`announced\`, \`team-degraded\`, \`vnic-moved\`, \`domain-action\`,
