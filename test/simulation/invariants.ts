@@ -156,7 +156,8 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     if (drift !== undefined) return `drift: ${drift.op} ${drift.object}: ${drift.message}`;
     const ports = simulation.links.ports.map((port) => port.name);
     const { objects } = kernel.readKernel([{ bond: BOND, ports }]);
-    const [step] = diffKernel(objects, run.plan.kernel);
+    // A sample that was due meanwhile has made a run of its own, with a plan of its own.
+    const [step] = diffKernel(objects, (loop.last ?? run).plan.kernel);
     return step === undefined ? null : `not as planned: ${step.op} ${kernelKey(step.object)}`;
   },
 
