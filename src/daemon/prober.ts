@@ -53,6 +53,8 @@ interface Member {
   linked: boolean;
   /** null: without a link, or nothing could be opened. */
   ears: EarPort | null;
+  /** It has taken part in the last round. */
+  asked: boolean;
   /** Who answered for each target, to be asked alone. */
   readonly known: Map<string, Mac>;
   /** Targets that have not answered since they were asked alone: the next time everybody is asked. */
@@ -157,7 +159,7 @@ export class Prober implements PathSource {
           ? same
           : {
               ...{ name: port, ifindex, mac, linked: false, ears: null, sent: 0, heardAtMs: null },
-              ...{ known: new Map(), pending: new Set() },
+              ...{ asked: false, known: new Map(), pending: new Set() },
             };
       this.#listen(member, rules, uplink.adminUp && uplink.carrier && uplink.inBond);
       return [member];
@@ -175,6 +177,7 @@ export class Prober implements PathSource {
     if (!isLinked) {
       member.ears?.close();
       member.ears = null;
+      member.asked = false;
       return;
     }
     const { targets, betweenVlanIds } = rules;
@@ -217,7 +220,7 @@ export class Prober implements PathSource {
       judgeable(team).map((member): [string, Look] => {
         const answered = new Set<string>();
         const heard = new Set<string>();
-        const { ears, name } = member;
+        const { ears, name, linked, asked } = member;
         for (const { vlanId, frame } of ears?.answers() ?? [])
           this.#take(team, member, vlanId, readHeard(frame, member.mac), { answered, heard });
         for (const frame of ears?.floods() ?? []) {
@@ -228,7 +231,7 @@ export class Prober implements PathSource {
         }
         if (answered.size + heard.size > 0) member.heardAtMs = this.#options.clock.now();
         // Floods count until the next look, whenever they came.
-        return [name, { linked: member.linked, answered, heard, floods: team.floods.has(name) }];
+        return [name, { linked, asked, answered, heard, floods: team.floods.has(name) }];
       }),
     );
   }
@@ -267,6 +270,7 @@ export class Prober implements PathSource {
   #ask(team: Team, member: Member): void {
     const { rules, members } = team;
     if (member.ears === null) return;
+    member.asked = true;
     for (const target of rules.targets) {
       const name = targetName(target);
       // Whoever has it now may be another than before: after a silence everybody is asked.

@@ -12,6 +12,11 @@ import { type PathState, type ProbeRules, targetName } from "../model/probe.ts";
 export interface Look {
   /** It can be asked at all: up, carrier, in the bond. */
   readonly linked: boolean;
+  /**
+   * It has asked and was asked in the round that this look is at. Without that it isn't judged, nor is anybody by it: it
+   * may hear a flood, and can't have heard the others' probes yet.
+   */
+  readonly asked: boolean;
   /** Names of the targets that answered by it, see targetName. */
   readonly answered: ReadonlySet<string>;
   /** Of the probes of other uplinks that came in by it, see peerName. */
@@ -128,7 +133,7 @@ interface Scene {
   readonly rules: ProbeRules;
   /** VLAN by target's name. */
   readonly targets: ReadonlyMap<string, number>;
-  /** Of the uplinks with a link. */
+  /** Of the uplinks with a link that were asked. */
   readonly looks: ReadonlyMap<string, Look>;
   /** Looks since each heard a flood, this one counted. */
   readonly quiet: ReadonlyMap<string, number>;
@@ -144,7 +149,7 @@ function sceneOf(
   memories: ReadonlyMap<string, PathMemory>,
   rules: ProbeRules,
 ): Scene {
-  const looks = new Map([...all].filter(([, look]) => look.linked));
+  const looks = new Map([...all].filter(([, look]) => look.linked && look.asked));
   const targets = new Map(rules.targets.map((target) => [targetName(target), target.vlanId]));
   const answered = new Set(
     [...looks.values()].flatMap((look) => [...look.answered].filter((name) => targets.has(name))),

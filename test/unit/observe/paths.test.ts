@@ -24,6 +24,7 @@ const rules: fc.Arbitrary<ProbeRules> = fc.record({
 
 const look: fc.Arbitrary<Look> = fc.record({
   linked: fc.boolean(),
+  asked: fc.boolean(),
   answered: fc.subarray(TARGETS).map((names) => new Set(names)),
   heard: fc.subarray(UPLINKS).map((names) => new Set(names.map((name) => peerName(name, 0)))),
   floods: fc.boolean(),
@@ -46,7 +47,7 @@ function play({ rules: given, looks }: History, change: (look: Look, uplink: str
         const uplink = UPLINKS[index] ?? "";
         const answered = new Set([...one.answered].filter((name) => known.has(name)));
         const heard = new Set([...one.heard].filter((name) => name !== peerName(uplink, 0)));
-        return [uplink, change({ ...one, answered, heard }, uplink)];
+        return [uplink, change({ ...one, asked: true, answered, heard }, uplink)];
       }),
     );
     paths = observePaths(paths, seen, given).paths;
@@ -121,5 +122,50 @@ describe("judging paths, over any history of looks", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("neither judges who wasn't asked nor anybody by him, whatever he heard", () => {
+    fc.assert(
+      fc.property(history, look, (given, other) => {
+        const late = (one: Look, uplink: string): Look =>
+          uplink === "eno1" ? { ...one, linked: true, asked: false } : { ...one, linked: true };
+        const { answered, heard, floods } = other;
+        const said = (one: Look, uplink: string) =>
+          late(uplink === "eno1" ? { ...one, answered, heard, floods } : one, uplink);
+        const states = play(given, late);
+        assert.deepEqual(play(given, said), states);
+        for (const moment of states) assert.equal(moment.get("eno1"), "healthy");
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("takes no port for dead because one that has just come in hears others", () => {
+    // Simulation, seed 850: two of eight ports were left, one of them deaf; the third came back.
+    const given = { intervalMs: 1000, losses: 3, targets: [], require: "any", betweenVlanIds: [0] };
+    const hears = (...names: string[]) => new Set(names.map((name) => peerName(name, 0)));
+    const one = (heard: ReadonlySet<string>, asked: boolean): Look => ({
+      ...{ linked: true, asked, answered: new Set<string>(), heard, floods: true },
+    });
+    const deaf = { ...one(hears(), true), floods: false };
+    let paths = NO_PATHS;
+    const dead: string[] = [];
+    const see = (looks: Readonly<Record<string, Look>>) => {
+      const seen = observePaths(paths, new Map(Object.entries(looks)), given as ProbeRules);
+      paths = seen.paths;
+      for (const change of seen.changes)
+        if (change.kind === "path" && change.dead) dead.push(change.uplink);
+    };
+    // Two words against eno2 while eno1 was still there, and didn't hear it for two looks.
+    for (let looks = 0; looks < 2; looks += 1)
+      see({ eno1: one(hears(), true), eno2: one(hears("eno3"), true), eno3: deaf });
+    for (let looks = 0; looks < 5; looks += 1) see({ eno2: one(hears("eno3"), true), eno3: deaf });
+    see({ eno1: one(hears(), false), eno2: one(hears("eno3"), true), eno3: deaf });
+    see({
+      eno1: one(hears("eno2", "eno3"), true),
+      eno2: one(hears("eno1", "eno3"), true),
+      eno3: deaf,
+    });
+    assert.deepEqual(dead, ["eno3"]);
   });
 });
