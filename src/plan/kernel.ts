@@ -176,6 +176,7 @@ function sameKeys(one: Member | undefined, other: Member | undefined): boolean {
   return (
     one !== undefined &&
     one.vnic.mac === other?.vnic.mac &&
+    one.vnic.isMacvtap === other.vnic.isMacvtap &&
     (one.vnic.policy.inbound === undefined) === (other.vnic.policy.inbound === undefined) &&
     (one.domain.phase === "incoming") === (other.domain.phase === "incoming")
   );

@@ -120,6 +120,7 @@ function sameVnic(a: VnicState, b: VnicState): boolean {
   return (
     a.mac === b.mac &&
     a.tap === b.tap &&
+    a.isMacvtap === b.isMacvtap &&
     a.policy === b.policy &&
     a.demandBitsPerSecond === b.demandBitsPerSecond &&
     a.latchedDemandBitsPerSecond === b.latchedDemandBitsPerSecond &&

@@ -29,6 +29,7 @@ function successions(): fc.Arbitrary<readonly [World, World]> {
     "has another limit",
     "has another priority",
     "arrives",
+    "is attached otherwise",
   );
   return fc
     .tuple(worlds(), fc.array(fate, { maxLength: 20 }), fc.boolean(), fc.boolean())
@@ -58,6 +59,13 @@ function become(domain: DomainState, fate: string | undefined): DomainState[] {
     // Its memory arrives, or has arrived: its filters wait for that.
     case "arrives":
       return [{ ...domain, phase: domain.phase === "incoming" ? "running" : "incoming" }];
+    case "is attached otherwise":
+      return [
+        {
+          ...domain,
+          vnics: domain.vnics.map((vnic) => ({ ...vnic, isMacvtap: !vnic.isMacvtap })),
+        },
+      ];
     // As the daemon does at every look: another object that says the same.
     case "is copied":
       return [{ ...domain, vnics: domain.vnics.map((vnic) => ({ ...vnic })) }];
