@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Announcer } from "../../../src/daemon/announcer.ts";
 import type { Run } from "../../../src/daemon/loop.ts";
-import { SYSTEM_CLOCK } from "../../../src/model/clock.ts";
 import type { World } from "../../../src/model/world.ts";
 import { planLosses } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
+import { VirtualClock } from "../../simulation/clock.ts";
 import { buildWorld, macOf, NOW, withUplink } from "../world.ts";
 import { fakeLog } from "./fake.ts";
 
@@ -38,8 +37,11 @@ describe("the announcer", () => {
   let refusal: string | null;
   let lines: string[];
   let announcer: Announcer;
+  let clock: VirtualClock;
+  const pass = (durationMs: number) => clock.advance(durationMs, () => Promise.resolve());
 
   beforeEach(() => {
+    clock = new VirtualClock();
     sent = [];
     refusal = null;
     const told = fakeLog();
@@ -54,7 +56,7 @@ describe("the announcer", () => {
         close: () => undefined,
       },
       log: told.log,
-      clock: SYSTEM_CLOCK,
+      clock,
       rules: () => ({ count: 2, intervalMs: 20 }),
     });
     announcer.follow(whole, planWorld(whole));
@@ -66,7 +68,7 @@ describe("the announcer", () => {
   it("announces running guests that a loss moved, and nobody else, as often as configured", async () => {
     announcer.follow(lost, planWorld(lost));
     assert.deepEqual(sent, [`3 ${web1}`]);
-    await sleep(60);
+    await pass(60);
     assert.deepEqual(sent, [`3 ${web1}`, `3 ${web1}`]);
     assert.deepEqual(lines, [`<6>announced: domain web1 ${macOf(0)} announced by eno2`]);
   });
@@ -81,7 +83,7 @@ describe("the announcer", () => {
   it("tells once that an uplink takes no frames, and goes on", async () => {
     refusal = "network is down (ENETDOWN)";
     announcer.follow(lost, planWorld(lost));
-    await sleep(60);
+    await pass(60);
     assert.equal(lines.length, 1);
     assert.match(lines[0] ?? "", /^<4>announce-failed: uplink eno2.*ENETDOWN/);
     refusal = null;
