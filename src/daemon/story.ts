@@ -96,8 +96,9 @@ function narrateProblems(
   before: readonly Problem[],
   after: readonly Problem[],
 ): void {
-  for (const { object, message } of after) {
+  for (const { object, message, remedy } of after) {
     const isKnown = before.some((known) => known.object === object && known.message === message);
-    if (!isKnown) log.tell("notice", "problem", `${object}: ${message}`);
+    const mend = remedy === "" ? "" : `; ${remedy}`;
+    if (!isKnown) log.tell("notice", "problem", `${object}: ${message}${mend}`);
   }
 }

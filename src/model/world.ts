@@ -120,6 +120,8 @@ export interface VnicState {
   readonly team: string | null;
   readonly unshapedReason: string | null;
   readonly tap: string | null;
+  /** The bridge that its XML names and that its tap has been taken out of. Absent: it is there, or isn't to be seen. */
+  readonly detachedFrom?: string;
   /** Its tap is a macvtap: in mode vepa the switch sends its frames back on purpose. */
   readonly isMacvtap: boolean;
   readonly policy: NetworkPolicy;

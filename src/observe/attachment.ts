@@ -1,5 +1,5 @@
 /** Which team carries a vNIC, by what its XML says it is attached to. Pure. */
-import type { Attachment } from "../model/domain.ts";
+import type { Attachment, VnicDefinition } from "../model/domain.ts";
 import type { LinkState } from "../model/link.ts";
 import type { TeamState } from "../model/world.ts";
 
@@ -30,6 +30,16 @@ export function attachmentResolver(
   );
   const uplinksOf = Map.groupBy(candidates, (link) => link.masterIfindex);
   return (attachment) => resolveTeam(attachment, { teams, byName, byIndex, uplinksOf });
+}
+
+/** The bridge that its XML names, if its tap is no port of any: whoever made the bridge anew has left it out. */
+export function detachedBridge(
+  { attachment, tap }: Pick<VnicDefinition, "attachment" | "tap">,
+  byName: ReadonlyMap<string, LinkState>,
+): string | null {
+  if (attachment.kind !== "bridge" && attachment.kind !== "network") return null;
+  const isAlone = tap !== null && byName.get(tap)?.masterIfindex === null;
+  return isAlone ? attachment.bridge : null;
 }
 
 /**

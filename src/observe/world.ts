@@ -26,7 +26,7 @@ import type {
   VnicState,
   World,
 } from "../model/world.ts";
-import { attachmentResolver } from "./attachment.ts";
+import { attachmentResolver, detachedBridge } from "./attachment.ts";
 import type { BalanceMemory } from "./balance.ts";
 import { confine } from "./canary.ts";
 import { type LoadMemory, loadKey } from "./demand.ts";
@@ -102,7 +102,7 @@ export function buildWorld(seen: Observation): World {
         migration: known.migration,
         refusals: known.refusals,
         vnics: definition.vnics.map((vnic) =>
-          buildVnic(vnic, known, seen, { resolve, filters, backlogs, claimed }),
+          buildVnic(vnic, known, seen, { resolve, byName, filters, backlogs, claimed }),
         ),
       };
     }),
@@ -296,6 +296,7 @@ function buildVnic(
   seen: Observation,
   index: {
     readonly resolve: ReturnType<typeof attachmentResolver>;
+    readonly byName: ReadonlyMap<string, LinkState>;
     readonly filters: ReadonlyMap<string, VnicState["kernel"]>;
     readonly backlogs: ReadonlyMap<string, number>;
     readonly claimed: Set<Mac>;
@@ -303,6 +304,9 @@ function buildVnic(
 ): VnicState {
   const policy = known.policies.get(vnic.mac);
   const { team, vlanId, why } = index.resolve(vnic.attachment);
+  // libvirt makes the tap first and puts it into the bridge then.
+  const settled = known.phase === "running" || known.phase === "paused";
+  const detachedFrom = settled ? detachedBridge(vnic, index.byName) : null;
   const duplicate = index.claimed.has(vnic.mac);
   index.claimed.add(vnic.mac);
   const name = duplicate || policy === undefined ? null : (team?.config.name ?? null);
@@ -321,6 +325,7 @@ function buildVnic(
         ? why
         : null,
     tap: vnic.tap,
+    ...(detachedFrom === null ? {} : { detachedFrom }),
     isMacvtap: vnic.attachment.kind === "direct",
     policy: policy as NetworkPolicy,
     kernel,

@@ -16,7 +16,7 @@ import type { Member, Roster } from "./roster.ts";
 import { changeRoster } from "./roster-change.ts";
 import { breaksMore, judge } from "./settled.ts";
 import { readStanding } from "./standing.ts";
-import { listHandled, listUnshaped, surveyDomains } from "./survey.ts";
+import { listHandled, listTroubled, surveyDomains } from "./survey.ts";
 import { least, planTeam, type TeamCase, type TeamResult } from "./team.ts";
 
 /** A team's result; of one that can't be managed what is said of it. */
@@ -217,7 +217,7 @@ export function assemblePlan(
       );
     },
     get problems() {
-      problems ??= [...unshaped(world), ...results.flatMap(unmetReservations)];
+      problems ??= [...vnicProblems(world), ...results.flatMap(unmetReservations)];
       return problems;
     },
   };
@@ -230,14 +230,16 @@ function markBroken(vnics: readonly VnicPlan[], broken: ReadonlySet<string>): re
   return vnics.map((vnic) => (broken.has(vnic.mac) ? { ...vnic, survivesOneLoss: false } : vnic));
 }
 
-function unshaped(world: World): Problem[] {
+function vnicProblems(world: World): Problem[] {
   const problems: Problem[] = [];
-  for (const domain of listUnshaped(world.domains)) {
-    for (const vnic of domain.vnics) {
-      if (vnic.unshapedReason === null) continue;
-      const { mac, unshapedReason } = vnic;
+  for (const domain of listTroubled(world.domains)) {
+    for (const { mac, unshapedReason, tap, detachedFrom } of domain.vnics) {
       const object = `domain ${domain.name} ${mac}`;
-      problems.push({ object, message: `not shaped: ${unshapedReason}`, remedy: "" });
+      if (unshapedReason !== null)
+        problems.push({ object, message: `not shaped: ${unshapedReason}`, remedy: "" });
+      if (detachedFrom === undefined) continue;
+      const message = `its tap ${tap} is a port of no bridge, and its XML says ${detachedFrom}: the guest reaches nobody`;
+      problems.push({ object, message, remedy: `ip link set dev ${tap} master ${detachedFrom}` });
     }
   }
   return problems;

@@ -9,17 +9,17 @@ type Domains = readonly DomainState[];
 /** One entry a domain. */
 type Survey = Uint8Array;
 
-/** It has a vNIC that isn't shaped. */
-const UNSHAPED = 1;
+/** It has a vNIC that isn't shaped, or whose tap isn't in its bridge. */
+const TROUBLED = 1;
 /** We have paused it, or it is being moved to another host. */
 const HANDLED = 2;
 
 /** Lists of domains are never changed; what was found is forgotten with them. */
 const FOUND = new WeakMap<Domains, Survey>();
 
-/** Those that have a vNIC that isn't shaped. */
-export function listUnshaped(domains: Domains): DomainState[] {
-  return select(domains, UNSHAPED);
+/** Those that have a vNIC that isn't shaped, or whose tap isn't in its bridge. */
+export function listTroubled(domains: Domains): DomainState[] {
+  return select(domains, TROUBLED);
 }
 
 /** Those that we have paused, and those that are being moved to another host. */
@@ -44,7 +44,10 @@ export function surveyDomains(domains: Domains, earlier: Domains = []): Survey {
 
 function lookAt({ pausedByUs, migration, vnics }: DomainState): number {
   const handled = pausedByUs !== null || migration !== null ? HANDLED : 0;
-  return handled | (vnics.some(({ unshapedReason }) => unshapedReason !== null) ? UNSHAPED : 0);
+  const troubled = vnics.some(
+    ({ unshapedReason, detachedFrom }) => unshapedReason !== null || detachedFrom !== undefined,
+  );
+  return handled | (troubled ? TROUBLED : 0);
 }
 
 function select(domains: Domains, flag: number): DomainState[] {

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../simulation/random.ts";
-import { CommandError, inNamespace } from "../command.ts";
+import { CommandError, inNamespace, ip } from "../command.ts";
 import { LabFault } from "../fault.ts";
 import { attribute } from "../host.ts";
 import { tapOf } from "../libvirt.ts";
@@ -13,7 +13,7 @@ import { Conversation, type Direction } from "../loss.ts";
 import { ping } from "../standin.ts";
 import { outside } from "../switch.ts";
 import { until } from "../wait.ts";
-import { type End, FAULTS, type Fault, type FaultName } from "./fault.ts";
+import { type End, FAULTS, type Fault, type FaultName, MENDED_MS } from "./fault.ts";
 import { ChaosHost, DOMAINS } from "./host.ts";
 import { findWrong } from "./right.ts";
 
@@ -70,6 +70,9 @@ export async function runChaos({ seed, durationMs }: ChaosShape): Promise<ChaosR
       GUEST_BOOT_MS,
       500,
     );
+    // A guest whose processor stands still would else be forgotten there, and not even be asked.
+    const { ipv4, macs } = DOMAINS[1];
+    ip([`neigh replace ${ipv4} lladdr ${macs[0]} dev sbr nud permanent`], outside.namespace);
     console.log(`      right after ${Math.round(rightAfterMs)} ms, seed ${seed}`);
     const random = new Random(seed);
     const steps: Step[] = [];
@@ -131,9 +134,19 @@ async function liveThrough(
   await sleep(WARM_UP_MS);
   const sinceMs = Math.min(...talks.map((talk) => talk.nowMs()));
   const ends: End[] = [];
+  let absentMs = 0;
   for (const name of faults) {
     const fault: Fault = FAULTS[name];
-    ends.push(await unlessGone(() => fault.make({ host, random, cable })));
+    const madeMs = performance.now();
+    const end = await unlessGone(() => fault.make({ host, random, cable }));
+    ends.push(
+      fault.isAbsence !== true
+        ? end
+        : async () => {
+            await end?.();
+            absentMs += performance.now() - madeMs;
+          },
+    );
     await sleep(random.pick([0, 20, 300]));
   }
   await sleep(random.between(100, 3000));
@@ -147,7 +160,10 @@ async function liveThrough(
   const unanswered = await pings.stop();
   const directions = reports.flatMap(({ there, back }) => [there, back]);
   const silenceMs = Math.max(...directions.map((direction) => longestLoss(direction, sinceMs)));
-  const allowedMs = Math.max(NO_FAULT_MS, ...faults.map((name) => FAULTS[name].silenceMs));
+  const limitsMs = faults.map((name) => FAULTS[name].silenceMs);
+  // What somebody else breaks while uplinkd is away is mended once it is back.
+  const waitsMs = limitsMs.includes(MENDED_MS) ? Math.round(absentMs) : 0;
+  const allowedMs = Math.max(NO_FAULT_MS, ...limitsMs) + waitsMs;
   if (silenceMs > allowedMs) {
     const each = directions.map((direction) => longestLoss(direction, sinceMs)).join(", ");
     wrong.push(`frames lost for ${silenceMs} ms in a row, ${allowedMs} are allowed (${each})`);

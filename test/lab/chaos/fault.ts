@@ -36,6 +36,8 @@ export interface Fault {
   readonly weight: number;
   /** For so long frames may be lost in a row, milliseconds, while the fault begins, lasts, ends and is mended. */
   readonly silenceMs: number;
+  /** As long as it lasts uplinkd mends nothing. */
+  readonly isAbsence?: true;
   readonly make: (place: Place) => Promise<End> | End;
 }
 
@@ -45,8 +47,8 @@ const NONE_MS = 60;
 const FAILOVER_MS = 1500;
 /** Of memory, at most. */
 const WANT_MS = 60_000;
-/** Until it is seen, settled (200 ms), read and mended. */
-const MENDED_MS = 3000;
+/** Until it is seen, settled (200 ms), read and mended: uplinkd has to be there for it. */
+export const MENDED_MS = 3000;
 
 const nic = (cable: number) => `nic${cable}`;
 const uplinkFilters = (hook: "ingress" | "egress", pref: number): Fault["make"] =>
@@ -109,6 +111,7 @@ export const FAULTS = {
   "uplinkd killed": {
     weight: 3,
     silenceMs: NONE_MS,
+    isAbsence: true,
     make: async ({ host }) => {
       await host.kill();
       return () => host.restart();
@@ -117,6 +120,7 @@ export const FAULTS = {
   "uplinkd stands still": {
     weight: 1,
     silenceMs: NONE_MS,
+    isAbsence: true,
     make: ({ host }) => {
       host.daemon.process.kill("SIGSTOP");
       return () => {
@@ -239,6 +243,7 @@ export const FAULTS = {
   "kernel events overrun": {
     weight: 1,
     silenceMs: NONE_MS,
+    isAbsence: true,
     make: async ({ host }) => {
       host.daemon.process.kill("SIGSTOP");
       ip(["link add nobody type dummy", "link set nobody up"]);

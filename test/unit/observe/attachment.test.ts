@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Attachment } from "../../../src/model/domain.ts";
 import type { LinkState } from "../../../src/model/link.ts";
-import { attachmentResolver } from "../../../src/observe/attachment.ts";
+import { attachmentResolver, detachedBridge } from "../../../src/observe/attachment.ts";
 import { buildWorld } from "../world.ts";
 
 const PLAIN: LinkState = {
@@ -98,4 +98,26 @@ describe("a vNIC's attachment", () => {
       assert.match(found.why, reason);
     });
   }
+});
+
+describe("a tap that was taken out of its bridge", () => {
+  const TAPS = new Map([
+    ["vnet0", { ...PLAIN, name: "vnet0" }],
+    ["vnet1", { ...PLAIN, name: "vnet1", masterIfindex: 20 }],
+  ]);
+  const of = (attachment: Attachment, tap: string | null) =>
+    detachedBridge({ attachment, tap }, TAPS);
+
+  it("is told with the bridge of its XML", () => {
+    assert.equal(of({ kind: "bridge", bridge: "br0" }, "vnet0"), "br0");
+    assert.equal(of({ kind: "network", network: "lan", bridge: "br10" }, "vnet0"), "br10");
+  });
+
+  it("isn't one that is in a bridge, that isn't there, or that has none", () => {
+    assert.equal(of({ kind: "bridge", bridge: "br0" }, "vnet1"), null);
+    assert.equal(of({ kind: "bridge", bridge: "br0" }, "vnet7"), null);
+    assert.equal(of({ kind: "bridge", bridge: "br0" }, null), null);
+    assert.equal(of({ kind: "network", network: "lan", bridge: null }, "vnet0"), null);
+    assert.equal(of({ kind: "direct", device: "bond0", mode: "bridge" }, "vnet0"), null);
+  });
 });
