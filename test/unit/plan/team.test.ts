@@ -316,3 +316,22 @@ describe("degradation", () => {
     };
   }
 });
+
+describe("a vNIC whose tap its bridge has lost", () => {
+  it("is told with its mend until it is back, and keeps its class", () => {
+    const world = buildWorld(pair({}));
+    const [a, b] = world.domains;
+    assert.ok(a !== undefined && b !== undefined);
+    const vnics = b.vnics.map((vnic) => ({ ...vnic, detachedFrom: "br0" }));
+    const lost = { ...world, domains: [a, { ...b, vnics }] };
+    const whole = planWorld(world);
+    const told = planWorld(lost, whole);
+    assert.deepEqual(whole.problems, []);
+    assert.deepEqual(
+      told.problems.map(({ object, remedy }) => [object, remedy]),
+      [[`domain b ${macOf(1)}`, `ip link set dev ${b.vnics[0]?.tap} master br0`]],
+    );
+    assert.deepEqual(told.vnics, whole.vnics);
+    assert.deepEqual(planWorld(world, told).problems, []);
+  });
+});
