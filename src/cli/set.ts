@@ -235,7 +235,8 @@ Examples:
   uplinkctl set web1 --interface 52:54:00:aa:bb:cc --priority low --dry-run`;
 
 const UNSET_HELP = `
-Without a value the whole annotation goes, or that of the vNIC.
+Without a value the whole annotation goes, or that of the vNIC. An empty element stays,
+which says nothing: libvirt's D-Bus interface can't remove it, virsh metadata --remove can.
 
 Examples:
   uplinkctl unset web1 limit reservation

@@ -58,19 +58,25 @@ export function editAnnotation(
   const found = metadata?.children.find(
     ({ local, uri }) => local === "network" && uri === ANNOTATION_NAMESPACE,
   );
-  const before = found === undefined ? [] : writeNode(toNode(found), "uplink:", "");
   const root = found === undefined ? node("network") : toNode(found);
+  const before = writeRoot(root);
   applyChange(root, change);
+  return { before, after: writeRoot(root) };
+}
+
+/** An element that says nothing is none. */
+function writeRoot(root: Node): readonly string[] {
   const isEmpty = root.children.length === 0 && root.attributes.size === 0;
-  return { before, after: isEmpty ? [] : writeNode(root, "uplink:", "") };
+  return isEmpty ? [] : writeNode(root, "uplink:", "");
 }
 
 /**
- * The text that libvirt takes (virDomainSetMetadata): it puts the namespace in by itself.
- * @returns null where the annotation is to be taken away
+ * The text that libvirt takes (virDomainSetMetadata): it puts the namespace in by itself. No annotation is an empty element:
+ * taking one away needs a NULL, for which libvirt's D-Bus interface has no word.
  */
-export function toMetadata(lines: readonly string[]): string | null {
-  return lines.length === 0 ? null : lines.join("\n").replaceAll(/(<\/?)uplink:/g, "$1");
+export function toMetadata(lines: readonly string[]): string {
+  if (lines.length === 0) return "<network/>";
+  return lines.join("\n").replaceAll(/(<\/?)uplink:/g, "$1");
 }
 
 /** What the daemon would say of a domain that had this annotation. */

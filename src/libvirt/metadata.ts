@@ -59,13 +59,13 @@ export async function listDomainNames(caller: LibvirtCaller): Promise<readonly s
 
 /**
  * Replaces the annotation in one of the domain's definitions.
- * @param metadata its element without namespace, which libvirt puts in; null takes it away
+ * @param metadata its element without namespace, which libvirt puts in
  */
 export async function writeMetadata(
   caller: LibvirtCaller,
   uuid: string,
   definition: Definition,
-  metadata: string | null,
+  metadata: string,
 ): Promise<void> {
   await caller.call({
     object: `domain ${uuid}`,
@@ -73,7 +73,7 @@ export async function writeMetadata(
     interface: "org.libvirt.Domain",
     member: "SetMetadata",
     signature: "isssu",
-    body: [ELEMENT, metadata ?? "", PREFIX, ANNOTATION_NAMESPACE, AFFECT[definition]],
+    body: [ELEMENT, metadata, PREFIX, ANNOTATION_NAMESPACE, AFFECT[definition]],
   });
 }
 

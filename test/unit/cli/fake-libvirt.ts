@@ -27,6 +27,8 @@ export class FakeLibvirtDomain {
       case "GetXMLDesc":
         return this.#xml(body[0] === 2 ? "stored" : "live");
       case "SetMetadata":
+        if (body[1] === "")
+          throw new LibvirtError(object, "(metadata_xml):1: Document is empty", "never");
         return this.#set(String(body[1]), body[4] === 1 ? "live" : "stored");
       default:
         throw new Error(`${member} of ${path} isn't played`);

@@ -68,9 +68,16 @@ written
   it("takes away values, and the whole annotation", async () => {
     libvirt.metadata.live = libvirt.metadata.stored = GOLD;
     assert.match((await run("unset", "web1", "priority")).stdout, /^- .*high/m);
-    assert.equal(libvirt.metadata.live, "");
+    // An element can't be removed by D-Bus; one that says nothing is none.
+    assert.match(libvirt.metadata.live, /^<uplink:network xmlns:uplink="[^"]+"\/>$/);
     libvirt.closed = 0;
     assert.match((await run("unset", "web1")).stdout, /no difference/);
+    libvirt.closed = 0;
+    const { stdout } = await run("set", "web1", "--priority", "high");
+    assert.match(stdout, /^\+ <uplink:network>$/m);
+    libvirt.closed = 0;
+    assert.match((await run("unset", "web1")).stdout, /^- <uplink:network>$/m);
+    assert.match(libvirt.metadata.stored, /^<uplink:network xmlns:uplink="[^"]+"\/>$/);
   });
 
   it("asks first, and writes nothing without a yes, or on a dry run", async () => {

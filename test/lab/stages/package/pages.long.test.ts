@@ -52,6 +52,8 @@ describe("the pages", function () {
     await prepareSystemd();
     await buildSettledHost({ speedMbit: 1000, bondOptions: "updelay 30000" });
     run("systemctl", "start", "libvirtd");
+    // Another file's, where that was run before.
+    endDomains(["web1"]);
     await startDomain({ name: "web1", macs: ["52:54:00:00:00:0b"] });
   });
   after(() => {
