@@ -32,6 +32,8 @@ export class Pauses {
   /** Domains with a call of ours under way. */
   readonly #busy = new Set<string>();
   readonly #notBeforeMs = new Map<string, number>();
+  /** Domains whose resume libvirt was asked for without an answer: if they run, it may have been that. */
+  readonly #unanswered = new Set<string>();
 
   constructor(options: PausesOptions) {
     this.#options = options;
@@ -71,12 +73,17 @@ export class Pauses {
   noteResumed(uuid: string): void {
     const entry = this.#entryOf(uuid);
     if (entry === null || this.#busy.has(uuid)) return;
+    this.#leave(entry);
+  }
+
+  /** To who has resumed it, as long as its team is not whole. */
+  #leave({ uuid, domain }: PauseEntry): void {
     this.#forget(uuid, "a person resumed it");
     this.#options.log.tell(
       "notice",
       "domain-taken-over",
-      `domain ${entry.domain} was resumed by somebody else: left alone until its team is whole`,
-      { domain: entry.domain },
+      `domain ${domain} was resumed by somebody else: left alone until its team is whole`,
+      { domain },
     );
   }
 
@@ -86,6 +93,7 @@ export class Pauses {
     if (this.#entryOf(uuid) !== null || exemptions.some((entry) => entry.uuid === uuid))
       this.#forget(uuid);
     this.#notBeforeMs.delete(uuid);
+    this.#unanswered.delete(uuid);
   }
 
   /**
@@ -205,7 +213,13 @@ export class Pauses {
     const state = await libvirt.stateOf(domain.uuid);
     const entry = this.#entryOf(domain.uuid);
     if (state === "running" && entry !== null && this.#mayComeYet(entry)) return false;
-    if (state === "paused") await libvirt.resume(domain.uuid);
+    if (state === "running" && entry?.outcome === "done" && !this.#unanswered.has(domain.uuid)) {
+      // Somebody was quicker; that its signal came meanwhile was taken for our own resume's.
+      this.#leave(entry);
+      return true;
+    }
+    if (state === "paused") await this.#askResume(domain.uuid);
+    this.#unanswered.delete(domain.uuid);
     const reason = wish.reasons.join("; ");
     // Why it was resumed although it may not fit must not make it fall again at once.
     const isOverdue = reason.includes("longest pause");
@@ -216,6 +230,15 @@ export class Pauses {
       domain: domain.name,
     });
     return true;
+  }
+
+  async #askResume(uuid: string): Promise<void> {
+    try {
+      await this.#options.libvirt.resume(uuid);
+    } catch (error) {
+      if (error instanceof LibvirtError && error.mayHappenYet) this.#unanswered.add(uuid);
+      throw error;
+    }
   }
 
   /** Whether a pause that was asked for, and that nobody has seen, may still come. */

@@ -170,6 +170,32 @@ describe("pauses", () => {
     assert.equal(lines.filter((line) => line.includes("taken-over")).length, 1);
   });
 
+  it("leaves it to who was quicker with the resume, too", async () => {
+    await carryOut("pause");
+    libvirt.states.set(UUID, "running");
+    assert.equal(await carryOut("resume", {}, "it fits again", "degraded"), true);
+    assert.match(lines.join("\n"), /domain-taken-over: domain web1 was resumed by somebody else/);
+    assert.deepEqual(
+      journal.contents.exemptions.map(({ uuid }) => uuid),
+      [UUID],
+    );
+  });
+
+  it("doesn't take a resume of its own that came late for a person's", async () => {
+    await carryOut("pause");
+    const { resume } = libvirt;
+    libvirt.resume = async () => {
+      throw new LibvirtError("domain web1", "no answer", "backoff", { mayHappenYet: true });
+    };
+    assert.equal(await carryOut("resume", {}, "it fits again", "degraded"), false);
+    libvirt.resume = resume;
+    libvirt.states.set(UUID, "running");
+    nowMs += 10_001;
+    assert.equal(await carryOut("resume", {}, "it fits again", "degraded"), true);
+    assert.doesNotMatch(lines.join("\n"), /taken-over/);
+    assert.deepEqual(journal.contents.exemptions, []);
+  });
+
   it("doesn't take its own resume for a person's", async () => {
     await carryOut("pause");
     libvirt.during = () => pauses.noteResumed(UUID);
