@@ -186,6 +186,17 @@ function withVias(world: World, vias: Midway["vias"]): World {
 /** An uplink for each MAC. */
 export type Homes = ReadonlyMap<string, string>;
 
+/** Waits until the daemon has measured that nobody sends: placing goes by that from then on. */
+export async function untilMeasured(daemon: Daemon): Promise<void> {
+  const isMeasured = async () => {
+    const { domains } = await daemon.status();
+    return domains.every(({ vnics }) =>
+      vnics.every(({ demandBitsPerSecond }) => demandBitsPerSecond === 0),
+    );
+  };
+  await until("demands to be measured", isMeasured, 30_000, 500);
+}
+
 /** By which uplink each MAC's frames go, as the kernel's filters say. */
 export function readVias(): Homes {
   return new Map([...readPins()].map(([mac, { uplink }]) => [mac, uplink ?? ""]));

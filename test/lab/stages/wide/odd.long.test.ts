@@ -16,6 +16,7 @@ import {
   simulated,
   startWhole,
   teamIs,
+  untilMeasured,
 } from "../../generated.ts";
 import { buildHost, setSpeed } from "../../host.ts";
 import { Conversation, type Direction, lostBetween } from "../../loss.ts";
@@ -76,7 +77,7 @@ describe("a team of several uplinks, of which one", () => {
         stated ? frameConfig(frame) : frameConfig(frame).replaceAll(/, speed: \d+mbit/g, "");
       await install(guests, whole, config(whole));
       // Nobody sends, and that is what placing goes by once it is measured.
-      await until("measured", measured, 30_000, 500);
+      await untilMeasured(daemon);
       const moved = new Map<string, number>();
       const change = async (frame: Frame) => {
         const before = readVias();
@@ -214,22 +215,17 @@ describe("a team of several uplinks, of which one", () => {
       rows.some(({ flapping }) => flapping > 0),
       "somebody had to move",
     );
-    for (const { all, flapping, announced } of rows) {
+    for (const { all, known: told, flapping, announced } of rows) {
       assert.ok(flapping <= MOST_ANNOUNCED + 1, `${flapping} moves within ${tookMs} ms`);
       assert.ok(
         announced >= Math.min(all, MOST_ANNOUNCED),
         `${announced} announcements of ${all} moves`,
       );
-      assert.ok(announced <= COUNT * all, `${announced} announcements of ${all} moves`);
+      // Two within one look at the filters are one to this test, and not to the daemon.
+      const most = Math.max(all, told);
+      assert.ok(announced <= COUNT * most, `${announced} announcements of ${most} moves`);
     }
   }).timeout(420_000);
-
-  async function measured(): Promise<boolean> {
-    const { domains } = await daemon.status();
-    return domains.every(({ vnics }) =>
-      vnics.every(({ demandBitsPerSecond }) => demandBitsPerSecond === 0),
-    );
-  }
 
   async function buildTeam(): Promise<void> {
     await buildHost({ uplinks: SPEEDS.map((_, index) => `nic${index}`) });
