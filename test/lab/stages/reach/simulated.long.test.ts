@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { resetToBare } from "../../bare.ts";
 import { callHook, type Daemon, startDaemon, stopDomains } from "../../daemon.ts";
+import { LabFault } from "../../fault.ts";
 import {
   assertHeld,
   expectHeld,
@@ -59,6 +61,8 @@ describe("what simulate answers for a loss", () => {
       const lost = `nic${cable}`;
       const after = answer([lost]);
       const live = await daemon.simulate([lost]);
+      if (!isDeepStrictEqual(expectHeld(live), expectHeld(after)) && (await isMeasured()))
+        throw new LabFault(`so slow that world ${world}'s guests were found to want nothing`);
       assert.deepEqual(expectHeld(live), expectHeld(after), `world ${world}: asked live`);
       await pull(cable);
       await assertHeld(guests, after, `world ${world} without ${lost}`);
@@ -71,6 +75,14 @@ describe("what simulate answers for a loss", () => {
     console.log(`      ${WORLDS} worlds, ${guestCount} guests, ${cut} with less than was reserved`);
     assert.ok(cut >= WORLDS / 4, `worlds in which nothing is cut say little: ${cut}`);
   }).timeout(240_000);
+
+  /** Who isn't measured yet wants all that he may have, as in the scenario; nobody sends here. */
+  async function isMeasured(): Promise<boolean> {
+    const { domains } = await daemon.status();
+    return domains.some(({ vnics }) =>
+      vnics.some(({ demandBitsPerSecond }) => demandBitsPerSecond !== null),
+    );
+  }
 
   /** A hook that a busy lab keeps waiting for 2 s goes on without the daemon, as it should: then it is told again. */
   async function allEnded(guests: readonly GeneratedGuest[]): Promise<void> {
