@@ -7,9 +7,14 @@ export interface Guest extends Standin {
 }
 
 /** Starts a domain as libvirt would, then its stand-in: the class stands before the first frame. */
-export function startGuest(number: number, name: string, annotation: string): Guest {
+export function startGuest(
+  number: number,
+  name: string,
+  annotation: string,
+  more: Partial<DomainShape> = {},
+): Guest {
   const mac = `52:54:00:00:00:${number.toString(16).padStart(2, "0")}`;
-  const domain = { name, macs: [mac], annotation };
+  const domain = { name, macs: [mac], annotation, ...more };
   startDomain(domain);
   const standin = addStandin({ number, mac });
   return { ...standin, domain };

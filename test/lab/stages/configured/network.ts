@@ -65,6 +65,8 @@ export async function adopt(): Promise<Adopted> {
       number,
       `guest${number}`,
       `<uplink:bandwidth limit="8mbit"/><uplink:placement prefer="nic${number - 1}"/>`,
+      // As addStandin names it.
+      { taps: [`tap${number}`] },
     ),
   );
   await allAtHome(daemon, guests);
