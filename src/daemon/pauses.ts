@@ -93,7 +93,6 @@ export class Pauses {
     if (this.#entryOf(uuid) !== null || exemptions.some((entry) => entry.uuid === uuid))
       this.#forget(uuid);
     this.#notBeforeMs.delete(uuid);
-    this.#unanswered.delete(uuid);
   }
 
   /**
@@ -219,7 +218,6 @@ export class Pauses {
       return true;
     }
     if (state === "paused") await this.#askResume(domain.uuid);
-    this.#unanswered.delete(domain.uuid);
     const reason = wish.reasons.join("; ");
     // Why it was resumed although it may not fit must not make it fall again at once.
     const isOverdue = reason.includes("longest pause");
@@ -268,6 +266,7 @@ export class Pauses {
   /** @param exemption why it isn't paused again before its team is whole; null: it may be */
   #forget(uuid: string, exemption: string | null = null): void {
     const { journal, registry } = this.#options;
+    this.#unanswered.delete(uuid);
     const pauses = journal.contents.pauses.filter((entry) => entry.uuid !== uuid);
     const others = journal.contents.exemptions.filter((entry) => entry.uuid !== uuid);
     const own = exemption === null ? [] : [{ uuid, reason: exemption }];
