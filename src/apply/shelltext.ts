@@ -4,7 +4,6 @@
  */
 import { HOST_CHAIN, REPORTS_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
 import {
-  CONTROL_PROTOCOLS,
   type HostMatchFilter,
   type HtbClass,
   type KernelObject,
@@ -13,6 +12,7 @@ import {
   type UnknownFilter,
   type VnicFilter,
 } from "../model/kernel.ts";
+import { CONTROL_PROTOCOLS } from "../model/layout.ts";
 import type { Step } from "../model/step.ts";
 import { bytesPerSecondFromBits } from "../model/units.ts";
 import type { FilterPlace } from "../netlink/filter.ts";

@@ -2,7 +2,8 @@
 import type { Config } from "../model/config.ts";
 import { StateError } from "../model/errors.ts";
 import { FILTER_PRIORITY } from "../model/filter-priority.ts";
-import { type KernelMap, LAYOUT } from "../model/kernel.ts";
+import type { KernelMap } from "../model/kernel.ts";
+import { LAYOUT } from "../model/layout.ts";
 import type { KernelPort } from "./ports.ts";
 import { devicesOf, findTeams } from "./teams.ts";
 

@@ -7,7 +7,7 @@ import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
 import type { UplinkError } from "../model/errors.ts";
 import type { InboundCount } from "../model/inbound-count.ts";
-import { type KernelMap, kernelKey } from "../model/kernel.ts";
+import type { KernelMap } from "../model/kernel.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Plan } from "../model/plan.ts";
 import { describeScope, type Scope, WHOLE_HOST } from "../model/scope.ts";
@@ -24,6 +24,7 @@ import { planWorld } from "../plan/plan.ts";
 import type { LoadedConfig } from "../policy/load.ts";
 import { saveBefore } from "./before.ts";
 import { Contests } from "./contests.ts";
+import { DriftBook } from "./drift.ts";
 import { DurationLog } from "./durations.ts";
 import type { EventLog } from "./events.ts";
 import { Inheritance } from "./inheritance.ts";
@@ -88,7 +89,7 @@ export class ControlLoop {
   #last: Run | null = null;
   /** What the last run saw, for worlds with other domains in it. */
   #seen: Observation | null = null;
-  #drift: readonly Drift[] = [];
+  readonly #drift = new DriftBook();
   #lastResyncMs: number | null = null;
   #armed: KernelMap | null = null;
   /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
@@ -116,7 +117,7 @@ export class ControlLoop {
   }
 
   get drift(): readonly Drift[] {
-    return this.#drift;
+    return this.#drift.list();
   }
 
   /** What somebody else changes again and again. */
@@ -276,7 +277,7 @@ export class ControlLoop {
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
     this.#armed = null;
     this.#settled = null;
-    this.#drift = [];
+    this.#drift.clear();
     this.#contests.clear();
     const steps = diffRelease(
       objects,
@@ -317,10 +318,8 @@ export class ControlLoop {
     if (due.length > 0) {
       const saved = saveBefore(this.#options.journal, run.world, due);
       if (saved !== null) {
-        const told = this.#drift.some((drift) => drift.message === saved.message);
-        this.#drift = due.map((step) => driftOf(step, nowMs, saved.message));
         this.#settled = null;
-        if (told) return;
+        if (this.#drift.noteUnsaved(due, nowMs, saved.message)) return;
         log.tell(
           "error",
           "state-unwritable",
@@ -338,9 +337,8 @@ export class ControlLoop {
       }
       this.#contests.mended(due);
       this.#verify(run, devices, nowMs, refused);
-    } else this.#drift = left.map((step) => driftOf(step, nowMs, LEFT));
-    const isAsWanted = this.#drift.every(({ message }) => message === LEFT);
-    this.#settled = isAsWanted ? run.plan.kernel : null;
+    } else this.#drift.noteLeft(left, nowMs);
+    this.#settled = this.#drift.isAsWanted ? run.plan.kernel : null;
     this.#arm(run);
   }
 
@@ -372,27 +370,12 @@ export class ControlLoop {
     refused: readonly UplinkError[],
   ): void {
     const { objects } = this.#options.kernel.readKernel(devices);
-    const { due: open, left } = this.#contests.sift(
+    const open = this.#contests.sift(
       this.#diff(objects, run.plan.kernel).filter((step) => step.object.kind !== "active-port"),
       run.plan.kernel,
       nowMs,
     );
-    const known = new Map(this.#drift.map((drift) => [drift.object, drift.sinceMs]));
-    const drift = open.map((step) => {
-      const key = kernelKey(step.object);
-      const error = refused.find((candidate) => candidate.object.includes(key));
-      const message = error?.message ?? "the kernel holds something else than was written";
-      return driftOf(step, known.get(key) ?? nowMs, message);
-    });
-    this.#drift = [...drift, ...left.map((step) => driftOf(step, nowMs, LEFT))];
-    for (const drift of this.#drift) {
-      if (drift.message === LEFT || known.has(drift.object)) continue;
-      this.#options.log.tell(
-        "warning",
-        "drift",
-        `${drift.object} differs from the plan: ${drift.message}`,
-      );
-    }
+    this.#drift.noteReadBack(open, refused, nowMs, this.#options.log);
   }
 
   /** Compiles what a loss will need, so that reacting is sending bytes. */
@@ -408,11 +391,4 @@ export class ControlLoop {
       this.#options.kernel.arm(loss.uplink, diffKernel(run.plan.kernel, loss.plan.kernel));
     }
   }
-}
-
-/** Why an object isn't mended that {@link Contests} leaves. */
-const LEFT = "somebody else changes it again and again: see contests";
-
-function driftOf(step: Step, sinceMs: number, message: string): Drift {
-  return { object: kernelKey(step.object), op: step.op, sinceMs, message };
 }

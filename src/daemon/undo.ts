@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { writeUndo } from "../hook/undo.ts";
 import { UplinkError } from "../model/errors.ts";
 import { chainOf, FILTER_PRIORITY, HOST_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
-import { actionIndex, MAX_QUEUE_ID } from "../model/kernel.ts";
+import { actionIndex, MAX_QUEUE_ID } from "../model/layout.ts";
 import type { Plan } from "../model/plan.ts";
 import type { World } from "../model/world.ts";
 import { judgesSources } from "../plan/sources.ts";

@@ -1,7 +1,7 @@
 /** The difference between what should stand in the kernel and what does, as ordered steps. Pure. */
 import type { KernelMap, KernelObject } from "../model/kernel.ts";
-import { ROOT_MINOR } from "../model/kernel.ts";
 import { differingKeys } from "../model/kernel-delta.ts";
+import { ROOT_MINOR } from "../model/layout.ts";
 import { sameObject } from "../model/same-object.ts";
 import type { Step } from "../model/step.ts";
 

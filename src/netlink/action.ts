@@ -1,6 +1,6 @@
 /** Filter actions as far as we use them: skbedit (class and port of a frame), drop, redirect, police. */
 import type { PortAction, UplinkAction } from "../model/kernel.ts";
-import { parseActionIndex } from "../model/kernel.ts";
+import { parseActionIndex } from "../model/layout.ts";
 import { Attributes } from "./attribute.ts";
 import {
   attributesOf,

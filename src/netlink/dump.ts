@@ -5,16 +5,15 @@
 
 import type { InboundCount } from "../model/inbound-count.ts";
 import {
-  actionIndex,
   type ClassCounters,
   type Conflict,
   type KernelMap,
   type KernelObject,
   kernelKey,
   type PortAction,
-  parseActionIndex,
   type UplinkAction,
 } from "../model/kernel.ts";
+import { actionIndex, parseActionIndex } from "../model/layout.ts";
 import type { SourceCount } from "../model/source-count.ts";
 import { dumpActionsMessage, parseSharedActions } from "./action.ts";
 import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";

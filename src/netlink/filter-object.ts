@@ -10,25 +10,24 @@ import {
   MAX_HOST_MATCHES,
   SOURCES_CHAIN,
 } from "../model/filter-priority.ts";
-import {
-  type CatchAllFilter,
-  CONTROL_PROTOCOLS,
-  type ControlFilter,
-  type DeclaredFilter,
-  type ForgedFilter,
-  type HostMatchFilter,
-  type HostSourceFilter,
-  type InboundFilter,
-  LAYOUT,
-  type PassedOnFilter,
-  type ProbeGuard,
-  type QueueResetFilter,
-  type RedirectFilter,
-  type ReflectionFilter,
-  type ReportsFilter,
-  type UnknownFilter,
-  type VnicFilter,
+import type {
+  CatchAllFilter,
+  ControlFilter,
+  DeclaredFilter,
+  ForgedFilter,
+  HostMatchFilter,
+  HostSourceFilter,
+  InboundFilter,
+  PassedOnFilter,
+  ProbeGuard,
+  QueueResetFilter,
+  RedirectFilter,
+  ReflectionFilter,
+  ReportsFilter,
+  UnknownFilter,
+  VnicFilter,
 } from "../model/kernel.ts";
+import { CONTROL_PROTOCOLS, LAYOUT } from "../model/layout.ts";
 import type { Mac } from "../model/mac.ts";
 import { bytesPerSecondFromBits } from "../model/units.ts";
 import {

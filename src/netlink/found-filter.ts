@@ -4,12 +4,8 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { chainOf, FILTER_PRIORITY, HOST_CHAIN } from "../model/filter-priority.ts";
-import {
-  CONTROL_PROTOCOLS,
-  kernelKey,
-  type ReportsFilter,
-  type UnknownFilter,
-} from "../model/kernel.ts";
+import { kernelKey, type ReportsFilter, type UnknownFilter } from "../model/kernel.ts";
+import { CONTROL_PROTOCOLS } from "../model/layout.ts";
 import { bitsPerSecondFromBytes } from "../model/units.ts";
 import { type Action, TC_ACT_DROP } from "./action.ts";
 import { type Filter, kindOf } from "./filter.ts";

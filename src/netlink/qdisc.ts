@@ -1,5 +1,6 @@
 /** Queueing disciplines: our HTB root, clsact, and the queue below each leaf class. */
-import { HTB_MAJOR, type LeafQueue } from "../model/kernel.ts";
+import type { LeafQueue } from "../model/kernel.ts";
+import { HTB_MAJOR } from "../model/layout.ts";
 import { type Message, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE } from "./message.ts";
 import { parseStats, type Stats } from "./stats.ts";
 import {

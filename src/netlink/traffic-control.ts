@@ -1,5 +1,5 @@
 /** What qdiscs, classes and filters have in common: struct tcmsg, handles, and the attributes around it. */
-import { HTB_MAJOR } from "../model/kernel.ts";
+import { HTB_MAJOR } from "../model/layout.ts";
 import { Attributes, viewOf } from "./attribute.ts";
 import { attributesOf, type Message, MessageBuilder } from "./message.ts";
 

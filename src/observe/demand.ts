@@ -1,5 +1,6 @@
 /** What each vNIC and each uplink sends and wants to send, from class counters. Pure: memory in, memory out. */
-import { type ClassCounters, ROOT_MINOR } from "../model/kernel.ts";
+import type { ClassCounters } from "../model/kernel.ts";
+import { ROOT_MINOR } from "../model/layout.ts";
 
 interface Totals {
   readonly sentBytes: bigint;

@@ -2,15 +2,8 @@
 import type { Config, TeamConfig } from "../model/config.ts";
 import type { DomainDefinition, DomainPhase, Problem, VnicDefinition } from "../model/domain.ts";
 import type { HostClassName, HostShare } from "../model/host-traffic.ts";
-import {
-  type ClassCounters,
-  type Conflict,
-  DEFAULT_MINOR,
-  HOST_CLASS_MINORS,
-  type KernelMap,
-  parseActionIndex,
-  ROOT_MINOR,
-} from "../model/kernel.ts";
+import type { ClassCounters, Conflict, KernelMap } from "../model/kernel.ts";
+import { DEFAULT_MINOR, HOST_CLASS_MINORS, parseActionIndex, ROOT_MINOR } from "../model/layout.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { NetworkPolicy } from "../model/policy.ts";

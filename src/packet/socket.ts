@@ -1,6 +1,6 @@
 /** A raw socket that only sends (packet(7)): frames as they are, by an uplink of choice, past the bond. */
 import { PacketError } from "../model/errors.ts";
-import { CONTROL_MINOR, HTB_MAJOR } from "../model/kernel.ts";
+import { CONTROL_MINOR, HTB_MAJOR } from "../model/layout.ts";
 import { EPERM, errnoMessage, errnoName } from "../native/errno.ts";
 import * as libc from "../native/libc.ts";
 

@@ -2,12 +2,8 @@
 import type { TeamConfig } from "../model/config.ts";
 import { MAX_HOST_MATCHES } from "../model/filter-priority.ts";
 import type { HostClassName, HostMatch, HostShare } from "../model/host-traffic.ts";
-import {
-  DEFAULT_MINOR,
-  HOST_CLASS_MINORS,
-  type HostMatchFilter,
-  type KernelObject,
-} from "../model/kernel.ts";
+import type { HostMatchFilter, KernelObject } from "../model/kernel.ts";
+import { DEFAULT_MINOR, HOST_CLASS_MINORS } from "../model/layout.ts";
 import { parsePrefix } from "../model/prefix.ts";
 import type { TeamState } from "../model/world.ts";
 import { hostHandles } from "./identity.ts";

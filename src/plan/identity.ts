@@ -2,7 +2,7 @@
  * Numbers that identify objects in the kernel: class minors, filter handles, queue ids. What the kernel has is
  * kept; new ones are the lowest free, so that the same world always gives the same numbers.
  */
-import { FIRST_VNIC_MINOR, LAST_VNIC_MINOR, MAX_QUEUE_ID } from "../model/kernel.ts";
+import { FIRST_VNIC_MINOR, LAST_VNIC_MINOR, MAX_QUEUE_ID } from "../model/layout.ts";
 import { type Mac, macBytes } from "../model/mac.ts";
 import type { UplinkState } from "../model/world.ts";
 import type { Presence, Roster } from "./roster.ts";

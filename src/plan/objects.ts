@@ -1,13 +1,6 @@
 /** The kernel objects that enforce a team's placement and grants. */
-import {
-  CONTROL_MINOR,
-  CONTROL_PROTOCOLS,
-  DEFAULT_MINOR,
-  type HtbClass,
-  type KernelObject,
-  type LeafQueue,
-  ROOT_MINOR,
-} from "../model/kernel.ts";
+import type { HtbClass, KernelObject, LeafQueue } from "../model/kernel.ts";
+import { CONTROL_MINOR, CONTROL_PROTOCOLS, DEFAULT_MINOR, ROOT_MINOR } from "../model/layout.ts";
 import { blockOf } from "../model/probe.ts";
 import { quantizeRate, ticksForBytes } from "../model/units.ts";
 import type { TeamState } from "../model/world.ts";

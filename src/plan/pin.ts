@@ -1,5 +1,6 @@
 /** What names the port of vNICs in the kernel: shared actions, one for "home here, sent by there". */
-import { actionIndex, type KernelObject } from "../model/kernel.ts";
+import type { KernelObject } from "../model/kernel.ts";
+import { actionIndex } from "../model/layout.ts";
 import type { TeamObjectsInput } from "./objects.ts";
 import { wiringOf } from "./steering.ts";
 

@@ -1,10 +1,6 @@
 /** What stands in the kernel, by numbers: read once a snapshot, asked for every vNIC. */
-import {
-  type HtbClass,
-  type KernelMap,
-  LAST_VNIC_MINOR,
-  type VnicFilter,
-} from "../model/kernel.ts";
+import type { HtbClass, KernelMap, VnicFilter } from "../model/kernel.ts";
+import { LAST_VNIC_MINOR } from "../model/layout.ts";
 
 interface Standing {
   /** HTB prio by device and minor; -1 for no class, and none beyond the last minor that stands. */

@@ -1,12 +1,12 @@
 /** What must hold, whatever happens. Each is one function that names what doesn't, or nothing. */
 import { diffKernel } from "../../src/diff/diff.ts";
+import { kernelKey } from "../../src/model/kernel.ts";
 import {
   DEFAULT_MINOR,
   FIRST_VNIC_MINOR,
   HOST_CLASS_MINORS,
-  kernelKey,
   LAST_VNIC_MINOR,
-} from "../../src/model/kernel.ts";
+} from "../../src/model/layout.ts";
 import type { Guest } from "./guest.ts";
 import { BOND, type Port } from "./links.ts";
 import { COOL_DOWN_MS, MAX_PAUSE_MS, TARGET } from "./setting.ts";

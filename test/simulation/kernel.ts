@@ -6,13 +6,8 @@
 import type { KernelSnapshot, TeamDevices } from "../../src/daemon/ports.ts";
 import { NetlinkError } from "../../src/model/errors.ts";
 import { FILTER_PRIORITY } from "../../src/model/filter-priority.ts";
-import {
-  type Conflict,
-  type KernelObject,
-  kernelKey,
-  LAYOUT,
-  MAX_QUEUE_ID,
-} from "../../src/model/kernel.ts";
+import { type Conflict, type KernelObject, kernelKey } from "../../src/model/kernel.ts";
+import { LAYOUT, MAX_QUEUE_ID } from "../../src/model/layout.ts";
 import type { Step } from "../../src/model/step.ts";
 import { BOND, type Links, MIIMON_MS } from "./links.ts";
 

@@ -1,6 +1,6 @@
 /** Batches of steps as the daemon makes them, for the model and the real kernel to be compared by. */
 import type { KernelObject } from "../../src/model/kernel.ts";
-import { actionIndex, parseActionIndex } from "../../src/model/kernel.ts";
+import { actionIndex, parseActionIndex } from "../../src/model/layout.ts";
 import type { Step } from "../../src/model/step.ts";
 import { drawEvents, type Event, type Happening } from "./event.ts";
 import { Random } from "./random.ts";

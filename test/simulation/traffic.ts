@@ -1,6 +1,6 @@
 /** What flows in the model: by which port and class each vNIC's frames leave, and what the classes count. */
 import type { ClassCounters, HtbClass } from "../../src/model/kernel.ts";
-import { DEFAULT_MINOR, ROOT_MINOR } from "../../src/model/kernel.ts";
+import { DEFAULT_MINOR, ROOT_MINOR } from "../../src/model/layout.ts";
 import type { KernelModel } from "./kernel.ts";
 import { BOND } from "./links.ts";
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { refuseNewerLayout } from "../../../src/daemon/layout.ts";
 import { StateError } from "../../../src/model/errors.ts";
-import { type KernelObject, kernelKey, LAYOUT } from "../../../src/model/kernel.ts";
+import { type KernelObject, kernelKey } from "../../../src/model/kernel.ts";
+import { LAYOUT } from "../../../src/model/layout.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
 import { FakeKernel } from "./fake.ts";
 

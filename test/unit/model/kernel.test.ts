@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { actionIndex, parseActionIndex } from "../../../src/model/kernel.ts";
+import { actionIndex, parseActionIndex } from "../../../src/model/layout.ts";
 
 describe("the index of a shared action", () => {
   it("tells bond, home and via again after a restart", () => {

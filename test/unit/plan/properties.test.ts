@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { diffKernel } from "../../../src/diff/diff.ts";
-import {
-  DEFAULT_MINOR,
-  HOST_CLASS_MINORS,
-  type KernelMap,
-  kernelKey,
-  ROOT_MINOR,
-} from "../../../src/model/kernel.ts";
+import { type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
+import { DEFAULT_MINOR, HOST_CLASS_MINORS, ROOT_MINOR } from "../../../src/model/layout.ts";
 import type { Plan } from "../../../src/model/plan.ts";
 import { PRIORITIES } from "../../../src/model/policy.ts";
 import type { World } from "../../../src/model/world.ts";

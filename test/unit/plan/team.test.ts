@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { diffKernel } from "../../../src/diff/diff.ts";
-import { actionIndex, type KernelMap } from "../../../src/model/kernel.ts";
+import type { KernelMap } from "../../../src/model/kernel.ts";
+import { actionIndex } from "../../../src/model/layout.ts";
 import { applied, planLosses, withLoss } from "../../../src/plan/loss.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import {

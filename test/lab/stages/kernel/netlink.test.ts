@@ -2,30 +2,31 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { applySteps } from "../../../../src/apply/kernel.ts";
 import { undoText } from "../../../../src/apply/shelltext.ts";
-import {
-  actionIndex,
-  CONTROL_MINOR,
-  DEFAULT_MINOR,
-  HOST_CLASS_MINORS,
-  type HostMatchFilter,
-  type KernelObject,
-  kernelKey,
-} from "../../../../src/model/kernel.ts";
+import { type KernelObject, kernelKey } from "../../../../src/model/kernel.ts";
+import { actionIndex, DEFAULT_MINOR } from "../../../../src/model/layout.ts";
 import type { Mac } from "../../../../src/model/mac.ts";
 import type { Step } from "../../../../src/model/step.ts";
-import { ticksForBytes } from "../../../../src/model/units.ts";
 import { dumpKernel, dumpLinks } from "../../../../src/netlink/dump.ts";
 import { RequestSocket } from "../../../../src/netlink/socket.ts";
 import { resetToBare } from "../../bare.ts";
 import { ip, readJson, run, tc } from "../../command.ts";
 import { activePort, buildHost, readClassCounts, setActivePort } from "../../host.ts";
-import { addStandin, ping, standinMac } from "../../standin.ts";
+import { addStandin, ping } from "../../standin.ts";
 import { switchAddress } from "../../switch.ts";
 import { until } from "../../wait.ts";
+import {
+  everyObject,
+  HOST_KEYS,
+  htbClass,
+  leaf,
+  MAC1,
+  MAC2,
+  megabit,
+  vnic,
+} from "./every-object.ts";
+import { tcFilters } from "./tc-filters.ts";
 
 const TEAM = [{ bond: "bond0", ports: ["nic0", "nic1"] }];
-const megabit = 1e6;
-const [MAC1, MAC2] = [1, 2].map((number) => standinMac(number) as Mac) as [Mac, Mac];
 
 describe("our netlink codec against the kernel", () => {
   let socket: RequestSocket;
@@ -38,7 +39,7 @@ describe("our netlink codec against the kernel", () => {
   afterEach(() => socket.close());
 
   it("makes one of every object, and the dump gives back each field", async () => {
-    const wanted = everyObject();
+    const wanted = everyObject(ifindexOf);
     assert.deepEqual(await apply(added(wanted)), []);
     assertStands(wanted);
 
@@ -87,7 +88,7 @@ describe("our netlink codec against the kernel", () => {
   });
 
   it("changes rates, queues, filters and shared actions in place", async () => {
-    const wanted = everyObject();
+    const wanted = everyObject(ifindexOf);
     await apply(added(wanted));
     const bond = ifindexOf("bond0") ?? 0;
     const [one, two] = [actionIndex(bond, 1, 1), actionIndex(bond, 2, 2)];
@@ -113,7 +114,7 @@ describe("our netlink codec against the kernel", () => {
   });
 
   it("takes everything away again, twice over, and leaves a bare host", async () => {
-    const wanted = everyObject();
+    const wanted = everyObject(ifindexOf);
     await apply(added(wanted));
     const deletes = wanted.toReversed().map((object): Step => ({ op: "delete", object }));
     assert.deepEqual(await apply(deletes), []);
@@ -122,7 +123,7 @@ describe("our netlink codec against the kernel", () => {
   });
 
   it("names the object that is wrong in the middle of a batch, and applies the others", async () => {
-    const wanted = everyObject();
+    const wanted = everyObject(ifindexOf);
     const missing = vnic("52:54:00:00:00:77" as Mac, 9, 0x11, actionIndex(1, 15, 15));
     const nowhere = htbClass("nic9", 0x20, 1, megabit, megabit, 1);
     const half = wanted.length - 2;
@@ -138,7 +139,7 @@ describe("our netlink codec against the kernel", () => {
   });
 
   it("is undone by a script of tc and ip alone", async () => {
-    const wanted = everyObject();
+    const wanted = everyObject(ifindexOf);
     await apply(added(wanted));
     const names = new Map(dumpLinks(socket).map((link) => [link.ifindex, link.name]));
     writeFileSync(
@@ -187,7 +188,7 @@ describe("our netlink codec against the kernel", () => {
   it("sends a guest's MLD and IGMP reports by every uplink in its class, all else by its home", async () => {
     await setActivePort("nic0");
     const guest = addStandin({ number: 2 });
-    await apply(added(everyObject().filter((o) => o.kind !== "active-port")));
+    await apply(added(everyObject(ifindexOf).filter((o) => o.kind !== "active-port")));
     // Class 12 has a rate that no lab reaches; only its counters matter here.
     assert.equal(ping(guest.namespace, switchAddress), 5);
     const before = sentBy("7570:12");
@@ -241,149 +242,10 @@ describe("our netlink codec against the kernel", () => {
       0,
     );
   }
-
-  function everyObject(): readonly KernelObject[] {
-    const bond = ifindexOf("bond0") ?? 0;
-    const [one, two] = [actionIndex(bond, 1, 1), actionIndex(bond, 2, 2)];
-    const macs = [MAC1, MAC2];
-    return [
-      ...["nic0", "nic1"].flatMap((device): KernelObject[] => [
-        { kind: "htb", device, defaultMinor: DEFAULT_MINOR },
-        htbClass(device, 1, null, 40 * megabit, 40 * megabit, 0),
-        htbClass(device, DEFAULT_MINOR, 1, 2 * megabit, 40 * megabit, 7),
-        leaf(device, DEFAULT_MINOR, { type: "fq_codel", flows: 64, limitPackets: 1000 }),
-        htbClass(device, CONTROL_MINOR, 1, megabit, 40 * megabit, 0),
-        leaf(device, CONTROL_MINOR, { type: "pfifo", limitPackets: 100 }),
-        htbClass(device, 0x11, 1, 25 * megabit, 40 * megabit, 0),
-        leaf(device, 0x11, { type: "fq_codel", flows: 128, limitPackets: 600 }),
-        htbClass(device, 0x12, 1, 50e9, 100e9, 3),
-        leaf(device, 0x12, { type: "pfifo", limitPackets: 500 }),
-        // The minor whose queue can't have its own number as handle.
-        htbClass(device, 0x7570, 1, 8, 80, 7),
-        leaf(device, 0x7570, { type: "blackhole" }),
-        { kind: "clsact", device },
-        { kind: "control", device, protocol: "lacp", minor: CONTROL_MINOR },
-        { kind: "control", device, protocol: "lldp", minor: CONTROL_MINOR },
-        { kind: "control", device, protocol: "stp", minor: CONTROL_MINOR },
-        { kind: "queue-reset", device },
-      ]),
-      { kind: "clsact", device: "bond0" },
-      { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 0 },
-      { kind: "reports", device: "bond0", copyTo: ["nic0", "nic1"].map((n) => ifindexOf(n) ?? 0) },
-      ...hostMatches(),
-      { kind: "passed-on", device: "bond0", from: "br0", handle: ifindexOf("br0") ?? 0 },
-      { kind: "host-source", device: "bond0", mac: "52:55:00:00:00:09" as Mac, handle: 77 },
-      ...["nic0", "nic1"].flatMap((device, port): KernelObject[] => [
-        ...macs.map((mac, i) => ({ kind: "reflection", device, mac, handle: i + 1 }) as const),
-        ...macs.map(
-          (mac, i) => ({ kind: "redirect", device, mac, handle: i + 1, toIfindex: bond }) as const,
-        ),
-        { kind: "promiscuity", device, on: true },
-        { kind: "port-queue", device, queueId: port + 1 },
-      ]),
-      { kind: "uplink-action", index: one, queueId: 1 },
-      { kind: "uplink-action", index: two, queueId: 2 },
-      vnic(MAC1, 1, 0x11, one),
-      vnic(MAC2, 2, 0x12, two),
-      { kind: "bond-option", bond: "bond0", updelayMs: 1000 },
-      { kind: "active-port", bond: "bond0", port: "nic1" },
-    ];
-  }
 });
-
-/** What tc says of hostMatches, in its own words. */
-const MIGRATION_PORTS = { start: 49152, end: 49215 };
-const HOST_KEYS = [
-  { eth_type: "ipv4", ip_proto: "tcp", dst_port: MIGRATION_PORTS },
-  { eth_type: "ipv6", ip_proto: "tcp", dst_port: MIGRATION_PORTS },
-  { eth_type: "ipv4", ip_proto: "tcp", dst_port: 2049, src_port: 22 },
-  {
-    eth_type: "ipv6",
-    ip_proto: "udp",
-    dst_port: { start: 5000, end: 5001 },
-    src_port: { start: 4000, end: 4100 },
-  },
-  { vlan_id: 10, vlan_ethtype: "ip", eth_type: "ipv4", ip_proto: "udp", dst_port: 4789 },
-  { eth_type: "ipv4", ip_proto: "icmp" },
-  { eth_type: "ipv6", ip_proto: "icmpv6", dst_ip: "2001:db8::1", src_ip: "fd09::/64" },
-  { eth_type: "ipv4", dst_ip: "10.0.0.0/8", src_ip: "10.9.0.0/24" },
-  { vlan_id: 20 },
-] as const;
-
-/** Matches of every kind, so that the kernel tells each back as it was told. */
-function hostMatches(): readonly KernelObject[] {
-  const [ipv4, ipv6, tcp, udp] = [0x0800, 0x86dd, 6, 17];
-  const kinds: readonly Partial<HostMatchFilter>[] = [
-    { etherType: ipv4, ipProtocol: tcp, destinationPorts: "49152-49215" },
-    { etherType: ipv6, ipProtocol: tcp, destinationPorts: "49152-49215" },
-    { etherType: ipv4, ipProtocol: tcp, sourcePorts: "22", destinationPorts: "2049" },
-    { etherType: ipv6, ipProtocol: udp, sourcePorts: "4000-4100", destinationPorts: "5000-5001" },
-    { etherType: ipv4, ipProtocol: udp, destinationPorts: "4789", vlanId: 10 },
-    { etherType: ipv4, ipProtocol: 1 },
-    { etherType: ipv6, ipProtocol: 58, source: "fd09::/64", destination: "2001:db8::1/128" },
-    { etherType: ipv4, source: "10.9.0.0/24", destination: "10.0.0.0/8" },
-    { vlanId: 20 },
-  ];
-  return kinds.map((kind, position) => ({
-    kind: "host-match",
-    device: "bond0",
-    position,
-    minor: HOST_CLASS_MINORS.migration,
-    vlanId: null,
-    etherType: null,
-    ipProtocol: null,
-    sourcePorts: null,
-    destinationPorts: null,
-    source: null,
-    destination: null,
-    ...kind,
-  }));
-}
 
 function added(objects: readonly KernelObject[]): readonly Step[] {
   return objects.map((object) => ({ op: "add", object }));
-}
-
-function htbClass(
-  device: string,
-  minor: number,
-  parentMinor: number | null,
-  rateBitsPerSecond: number,
-  ceilBitsPerSecond: number,
-  prio: number,
-): Extract<KernelObject, { kind: "class" }> {
-  return {
-    kind: "class",
-    device,
-    minor,
-    parentMinor,
-    rateBitsPerSecond,
-    ceilBitsPerSecond,
-    bufferTicks: ticksForBytes(65536, rateBitsPerSecond),
-    cbufferTicks: ticksForBytes(65536, ceilBitsPerSecond),
-    prio,
-    quantumBytes: 60000,
-  };
-}
-
-function leaf(
-  device: string,
-  minor: number,
-  queue: Extract<KernelObject, { kind: "leaf" }>["queue"],
-): KernelObject {
-  return { kind: "leaf", device, minor, queue };
-}
-
-function vnic(mac: Mac, handle: number, minor: number, index: number): KernelObject {
-  return {
-    kind: "vnic",
-    steering: "queue",
-    device: "bond0",
-    mac,
-    handle,
-    minor,
-    actionIndex: index,
-  };
 }
 
 function classNames(objects: readonly KernelObject[], device: string): readonly string[] {
@@ -403,55 +265,4 @@ function sentBy(handle: string): { readonly nic0: number; readonly nic1: number 
 interface IpLink {
   readonly flags: readonly string[];
   readonly linkinfo: { readonly info_slave_data: { readonly queue_id: number } };
-}
-
-interface TcAction {
-  readonly kind: string;
-  readonly priority?: string;
-  readonly queue_mapping?: number;
-  readonly mirred_action?: string;
-  readonly direction?: string;
-  readonly to_dev?: string;
-  readonly control_action?: { readonly type: string };
-}
-
-interface TcFilter {
-  readonly pref: number;
-  readonly kind: string;
-  readonly options?: {
-    readonly keys?: { readonly src_mac?: string; readonly dst_mac?: string };
-    readonly indev?: string;
-    readonly actions?: readonly TcAction[];
-  };
-}
-
-/** What tc says of a hook's filters, a line each, by priority. */
-function tcFilters(device: string, hook: "egress" | "ingress"): Record<number, readonly string[]> {
-  const lines: Record<number, string[]> = {};
-  for (const filter of readJson<TcFilter>("tc", `filter show dev ${device} ${hook}`)) {
-    if (filter.options?.actions === undefined) continue;
-    const { src_mac, dst_mac, ...packet } = filter.options.keys ?? {};
-    const words = [
-      filter.kind,
-      ...(filter.options.indev === undefined ? [] : ["indev", filter.options.indev]),
-      ...(Object.keys(packet).length === 0 ? [] : [JSON.stringify(packet)]),
-      ...(src_mac === undefined ? [] : ["src", src_mac]),
-      ...(dst_mac === undefined ? [] : ["dst", dst_mac]),
-      ...filter.options.actions.map(describeAction),
-    ];
-    lines[filter.pref] = [...(lines[filter.pref] ?? []), words.join(" ")].sort();
-  }
-  return lines;
-}
-
-function describeAction(action: TcAction): string {
-  return [
-    action.kind,
-    ...(action.direction === undefined
-      ? []
-      : [action.direction, action.mirred_action, action.to_dev]),
-    ...(action.priority === undefined ? [] : ["priority", action.priority]),
-    ...(action.queue_mapping === undefined ? [] : ["queue_mapping", action.queue_mapping]),
-    action.control_action?.type,
-  ].join(" ");
 }
