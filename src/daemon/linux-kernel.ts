@@ -107,6 +107,10 @@ export class LinuxKernel implements KernelPort {
     return true;
   }
 
+  reactions(): number {
+    return this.#monitor.reactions;
+  }
+
   close(): Promise<void> {
     return this.#monitor.close();
   }

@@ -94,6 +94,8 @@ export class ControlLoop {
   #armed: KernelMap | null = null;
   /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
   #settled: KernelMap | null = null;
+  /** Prepared plans sent before the last run looked; one that was sent since has changed what stands. */
+  #reactionsBefore = 0;
   readonly #inheritance = new Inheritance();
   readonly #contests: Contests;
   readonly #sources = new SourceWatch();
@@ -175,7 +177,11 @@ export class ControlLoop {
 
   async #runOnce(): Promise<Run> {
     const { log, now } = this.#options;
+    const reactions = this.#options.kernel.reactions();
     const { links, teams, devices, looked, snapshot } = this.#look();
+    // Its news may still be on the way here.
+    if (this.#options.kernel.reactions() !== this.#reactionsBefore) this.#settled = null;
+    this.#reactionsBefore = reactions;
     const nowMs = now();
     const { paths, block } = this.#options.probes;
     const uplinks = this.#outages.look(links, teams, devices, nowMs);

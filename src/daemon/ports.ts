@@ -33,6 +33,8 @@ export interface KernelPort {
   readonly apply: (steps: readonly Step[]) => Promise<readonly NetlinkError[]>;
   /** Lays ready what is to be sent the moment that this port is lost; replaces what lay there. */
   readonly arm: (port: string, steps: readonly Step[]) => void;
+  /** How many prepared plans have been sent, or are about to be: what the kernel shows of one is counted already. */
+  readonly reactions: () => number;
 }
 
 /** Sends frames as they are, by an uplink of choice; never waits. */

@@ -37,7 +37,7 @@ interface Armed {
 
 if (parentPort === null) throw new InvariantError("link monitor", "runs as a worker thread only");
 const parent = parentPort;
-const { wakeFd, ownPortIds, bufferBytes } = workerData as MonitorWorkerData;
+const { wakeFd, ownPortIds, bufferBytes, reactions } = workerData as MonitorWorkerData;
 const requests = RequestSocket.open();
 const events = openRouteSocket(bufferBytes);
 const buffer = new Uint8Array(RECEIVE_BYTES);
@@ -155,6 +155,8 @@ function sendArmed(ifindex: number, atNs: bigint): MonitorEvent | null {
   const ready = armed.get(ifindex);
   if (ready === undefined) return null;
   armed.delete(ifindex);
+  // Before the kernel shows any of it: who then looks knows that it is ours.
+  if (ifindex !== NO_IFINDEX) Atomics.add(reactions, 0, 1);
   return react(ifindex, ready, atNs);
 }
 

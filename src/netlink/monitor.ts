@@ -56,6 +56,8 @@ export interface MonitorWorkerData {
   readonly ownPortIds: readonly number[];
   /** The event socket's receive buffer. */
   readonly bufferBytes: number;
+  /** One shared 32-bit number: how many reactions have begun. */
+  readonly reactions: Int32Array;
 }
 
 /** Some thousands of events: the boot of a host full of domains, while the worker is kept from its processor. */
@@ -64,14 +66,16 @@ const EVENT_BUFFER_BYTES = 4 << 20;
 export class Monitor {
   readonly #worker: Worker;
   readonly #wakeFd: number;
+  readonly #reactions: Int32Array;
   #closed = false;
   #ended = false;
   /** Told when the worker listens to everything again, or has ended. */
   readonly #waiting: (() => void)[] = [];
 
-  private constructor(worker: Worker, wakeFd: number) {
+  private constructor(worker: Worker, { wakeFd, reactions }: MonitorWorkerData) {
     this.#worker = worker;
     this.#wakeFd = wakeFd;
+    this.#reactions = reactions;
   }
 
   /**
@@ -95,9 +99,10 @@ export class Monitor {
         "backoff",
       );
     }
-    const data: MonitorWorkerData = { wakeFd, ownPortIds, bufferBytes };
+    const reactions = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    const data: MonitorWorkerData = { wakeFd, ownPortIds, bufferBytes, reactions };
     const worker = new Worker(workerUrl(import.meta.url), { workerData: data });
-    const monitor = new Monitor(worker, wakeFd);
+    const monitor = new Monitor(worker, data);
     await monitor.#listen(onEvent);
     return monitor;
   }
@@ -145,6 +150,11 @@ export class Monitor {
   /** Sends what is armed for a port now, as if its carrier were lost. */
   react(ifindex: number): void {
     this.#command({ type: "react", ifindex }, []);
+  }
+
+  /** How many reactions have begun; that of one whose `reacted` still waits to be told is among them. */
+  get reactions(): number {
+    return Atomics.load(this.#reactions, 0);
   }
 
   /** Ends the worker; no event comes after that. */

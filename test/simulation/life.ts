@@ -27,6 +27,7 @@ export class Life {
   asked = 0;
   /** Batches under way. */
   applying = 0;
+  #reactions = 0;
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -52,6 +53,7 @@ export class Life {
     const steps = this.#armed.get(port);
     if (steps === undefined) return false;
     this.#armed.delete(port);
+    this.#reactions += 1;
     for (const step of steps) this.#simulation.kernel.applyStep(step);
     this.daemon.onReacted();
     return true;
@@ -122,6 +124,7 @@ export class Life {
         if (steps.length > 0) this.#armed.set(port, steps);
         else this.#armed.delete(port);
       },
+      reactions: () => this.#reactions,
     };
   }
 

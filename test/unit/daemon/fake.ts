@@ -68,6 +68,11 @@ export class FakeKernel implements KernelPort {
   /** Settles before a batch is applied; for what happens meanwhile. */
   hold: Promise<void> = Promise.resolve();
   reads = 0;
+  sent = 0;
+
+  reactions(): number {
+    return this.sent;
+  }
 
   readLinks(): readonly LinkState[] {
     this.reads += 1;

@@ -148,6 +148,18 @@ describe("the control loop", () => {
     assert.doesNotMatch(lines.join("\n"), /drift-mended/);
   });
 
+  it("knows a prepared plan for its own before it hears that it was sent", async () => {
+    registry.put(domain(1), "running");
+    await loop.run();
+    kernel.sent += 1;
+    kernel.objects.delete("class eno2 7570:10");
+    await loop.run();
+    assert.doesNotMatch(lines.join("\n"), /drift-mended/);
+    kernel.objects.delete("class eno2 7570:10");
+    await loop.run();
+    assert.match(lines.join("\n"), /drift-mended/);
+  });
+
   it("spares after a restart what no domain has claimed yet, until libvirt has told of all", async () => {
     registry.put(domain(1), "running");
     registry.put(domain(2), "running");

@@ -156,6 +156,7 @@ function stepping(real: LinuxKernel, look: (what: string) => Promise<void>): Ker
     readKernel: (teams) => real.readKernel(teams),
     readCounters: (teams) => real.readCounters(teams),
     arm: () => undefined,
+    reactions: () => real.reactions(),
     apply: async (steps: readonly Step[]) => {
       const errors: NetlinkError[] = [];
       for (const step of steps) {
