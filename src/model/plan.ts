@@ -46,7 +46,7 @@ export interface DomainPlan {
   readonly action: DomainAction;
   /** To be begun, or under way and to go on; null: none, and one that is under way is to be aborted. */
   readonly migration: MigrationPlan | null;
-  /** When the action is due, world time; at or before nowMs: now. */
+  /** When the action is due, world time; at or before nowMs: now. Of `none` nothing is due, and it is 0. */
   readonly dueAtMs: number;
   readonly reasons: readonly string[];
 }

@@ -104,14 +104,17 @@ export function settleDegradation(
   return casualties;
 }
 
-/** Of rosters: they are never changed. */
-const DISCARDING = new WeakMap<Roster, readonly number[]>();
+/** By the column of who discards, of rosters that fall alike: columns are never changed. */
+const DISCARDING = new WeakMap<
+  Uint8Array,
+  { readonly falling: Roster["falling"]; readonly found: readonly number[] }
+>();
 
 /** Domains that discard at a loss, by their first vNIC, in the order in which they fall. */
 function listDiscarding(roster: Roster): readonly number[] {
-  const known = DISCARDING.get(roster);
-  if (known !== undefined) return known;
   const { discards, ends, falling } = roster;
+  const known = DISCARDING.get(discards);
+  if (known?.falling === falling) return known.found;
   const found: number[] = [];
   for (const first of discards.includes(1) ? falling : []) {
     for (let index = first; index < (ends[first] as number); index += 1) {
@@ -120,7 +123,7 @@ function listDiscarding(roster: Roster): readonly number[] {
       break;
     }
   }
-  DISCARDING.set(roster, found);
+  DISCARDING.set(discards, { falling, found });
   return found;
 }
 

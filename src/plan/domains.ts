@@ -5,7 +5,7 @@ import type { DomainState, World } from "../model/world.ts";
 import type { Casualty } from "./actions.ts";
 import { beginMigrations, planUnderWay } from "./migration.ts";
 import { pauseEndsAtMs } from "./pause.ts";
-import { listHandled } from "./survey.ts";
+import { listHandled, listNothing } from "./survey.ts";
 import type { TeamResult } from "./team.ts";
 
 const NOBODY: readonly Casualty[] = [];
@@ -22,21 +22,15 @@ export function planDomains(world: World, results: readonly TeamResult[]): reado
     results.flatMap(({ team }) => (team.condition === "isolated" ? [team.name] : [])),
   );
   const handled = new Set(listHandled(world.domains));
-  const plans = world.domains.map((domain): DomainPlan => {
-    const fallen = casualties.size === 0 ? undefined : casualties.get(domain.name);
-    if (fallen === undefined && (handled.size === 0 || !handled.has(domain)))
-      return planNothing(domain.name, world.nowMs);
+  const nothing = listNothing(world.domains);
+  if (casualties.size === 0 && handled.size === 0) return nothing;
+  const plans = world.domains.map((domain, index): DomainPlan => {
+    const fallen = casualties.get(domain.name);
+    if (fallen === undefined && !handled.has(domain)) return nothing[index] as DomainPlan;
     return planDomain(world, domain, fallen ?? NOBODY, isolated);
   });
   return beginMigrations(world, results, plans);
 }
-
-/** Mostly nothing is to be done to anybody. */
-function planNothing(domain: string, nowMs: number): DomainPlan {
-  return { domain, action: "none", dueAtMs: nowMs, migration: null, reasons: NO_REASONS };
-}
-
-const NO_REASONS: readonly string[] = [];
 
 /** Mildest first; of several teams' wishes for a domain the strongest holds. */
 const STRENGTH: readonly DomainAction[] = ["none", "throttle", "discard", "pause", "migrate"];

@@ -219,7 +219,8 @@ function staysThere(roster: Roster, slots: Slots, index: number, present: number
   const fits = (at: number) => (reserved[at] as number) + reservation <= (capacities[at] as number);
   if (!fits(present)) return false;
   slots.reason = FITS;
-  for (const at of usable) {
+  for (let position = 0; position < usable.length; position += 1) {
+    const at = usable[position] as number;
     if (at === present || !fits(at)) continue;
     slots.reason = THERE_ALREADY;
     break;

@@ -49,6 +49,8 @@ function listAgain(
   const old = before?.roster.members ?? [];
   const known = STARTS.get(old);
   const oldDomains = before?.world.domains ?? [];
+  const patched = known === undefined ? null : patch(domains, team, { old, known, oldDomains });
+  if (patched !== null) return patched;
   const starts = new Int32Array(domains.length + 1);
   const members: Member[] = [];
   for (let index = 0; index < domains.length; index += 1) {
@@ -62,6 +64,39 @@ function listAgain(
     starts[index + 1] = members.length;
   }
   STARTS.set(members, starts);
+  return members;
+}
+
+/** The same where each domain stands at its place and has as many of the team's vNICs as before; else null. */
+function patch(
+  domains: readonly DomainState[],
+  team: string,
+  {
+    old,
+    known,
+    oldDomains,
+  }: {
+    readonly old: readonly Member[];
+    readonly known: Int32Array;
+    readonly oldDomains: readonly DomainState[];
+  },
+): Member[] | null {
+  if (domains.length !== oldDomains.length) return null;
+  const members = old.slice();
+  for (let index = 0; index < domains.length; index += 1) {
+    const domain = domains[index] as DomainState;
+    if (domain === oldDomains[index]) continue;
+    let at = known[index] as number;
+    const end = known[index + 1] as number;
+    for (const vnic of domain.vnics) {
+      if (vnic.team !== team) continue;
+      if (at === end) return null;
+      members[at] = { domain, vnic };
+      at += 1;
+    }
+    if (at !== end) return null;
+  }
+  STARTS.set(members, known);
   return members;
 }
 

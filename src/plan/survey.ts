@@ -2,12 +2,17 @@
  * Which of a world's domains want looking at beside their vNICs' plans: of ten thousand mostly none. Found in one pass;
  * of a domain that is the same object as in an earlier world it is known.
  */
+import type { DomainPlan } from "../model/plan.ts";
 import type { DomainState } from "../model/world.ts";
 
 type Domains = readonly DomainState[];
 
 /** One entry a domain. */
-type Survey = Uint8Array;
+interface Survey {
+  readonly flags: Uint8Array;
+  /** The plan to do nothing to it. */
+  readonly nothing: readonly DomainPlan[];
+}
 
 /** It has a vNIC that isn't shaped, or whose tap isn't in its bridge. */
 const TROUBLED = 1;
@@ -27,17 +32,25 @@ export function listHandled(domains: Domains): DomainState[] {
   return select(domains, HANDLED);
 }
 
+/** For each domain, in order, the plan to do nothing to it, which mostly is what is planned. */
+export function listNothing(domains: Domains): readonly DomainPlan[] {
+  return surveyDomains(domains).nothing;
+}
+
 /** Looks at a world's domains. @param earlier those of an earlier world */
 export function surveyDomains(domains: Domains, earlier: Domains = []): Survey {
   const found = FOUND.get(domains);
   if (found !== undefined) return found;
   const known = FOUND.get(earlier);
-  const survey = new Uint8Array(domains.length);
-  for (let index = 0; index < survey.length; index += 1) {
+  const flags = new Uint8Array(domains.length);
+  const nothing = new Array<DomainPlan>(domains.length);
+  for (let index = 0; index < flags.length; index += 1) {
     const domain = domains[index] as DomainState;
     const same = known !== undefined && domain === earlier[index];
-    survey[index] = same ? (known[index] as number) : lookAt(domain);
+    flags[index] = same ? (known.flags[index] as number) : lookAt(domain);
+    nothing[index] = same ? (known.nothing[index] as DomainPlan) : planNothing(domain.name);
   }
+  const survey = { flags, nothing };
   FOUND.set(domains, survey);
   return survey;
 }
@@ -50,8 +63,14 @@ function lookAt({ pausedByUs, migration, vnics }: DomainState): number {
   return handled | (troubled ? TROUBLED : 0);
 }
 
+function planNothing(domain: string): DomainPlan {
+  return { domain, action: "none", dueAtMs: 0, migration: null, reasons: NO_REASONS };
+}
+
+const NO_REASONS: readonly string[] = [];
+
 function select(domains: Domains, flag: number): DomainState[] {
-  const survey = surveyDomains(domains);
-  if (survey.every((flags) => flags === 0)) return [];
-  return domains.filter((_domain, index) => ((survey[index] as number) & flag) !== 0);
+  const { flags } = surveyDomains(domains);
+  if (flags.every((flag) => flag === 0)) return [];
+  return domains.filter((_domain, index) => ((flags[index] as number) & flag) !== 0);
 }

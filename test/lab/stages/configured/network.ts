@@ -144,12 +144,15 @@ function readEnforced(): string {
     };
   }>("ip", "-d link show");
   const of = (name: string) => links.find(({ ifname }) => ifname === name)?.linkinfo;
+  const queueOf = (uplink: string) => of(uplink)?.info_slave_data?.queue_id ?? 0;
+  // Ports of a bond that was made anew may have one another's queue ids: what counts is whose a vNIC sends by.
+  const nameQueue = (words: string, queue: string) =>
+    `queue of ${uplinkNames().find((uplink) => queueOf(uplink) === Number(queue)) ?? words}`;
   const filters = ["bond0", ...uplinkNames()].flatMap((device) =>
     ["egress", "ingress"].map((hook) =>
-      run("sh", "-c", `tc filter show dev ${device} ${hook} 2>/dev/null || :`).replaceAll(
-        /index \d+ ref \d+ bind \d+|\b(used_hw_stats|not_in_hw)\b.*/g,
-        "",
-      ),
+      run("sh", "-c", `tc filter show dev ${device} ${hook} 2>/dev/null || :`)
+        .replaceAll(/index \d+ ref \d+ bind \d+|\b(used_hw_stats|not_in_hw)\b.*/g, "")
+        .replaceAll(/queue_mapping (\d+)/g, nameQueue),
     ),
   );
   const classes = uplinkNames().flatMap((uplink) =>
@@ -160,7 +163,7 @@ function readEnforced(): string {
   );
   const settings = uplinkNames().map(
     (uplink) =>
-      `${uplink} ${isPromiscuous(uplink)} ${of(uplink)?.info_slave_data?.queue_id ?? "no port"}`,
+      `${uplink} ${isPromiscuous(uplink)} ${queueOf(uplink) > 0 ? "has a queue id" : "has none"}`,
   );
   const updelay = `updelay ${of("bond0")?.info_data?.updelay ?? "none"}`;
   return [...classes.sort(), ...settings, updelay, ...filters].join("\n");
