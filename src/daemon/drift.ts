@@ -52,7 +52,7 @@ export class DriftBook {
     const known = new Map(this.#drift.map((drift) => [drift.object, drift.sinceMs]));
     const drift = open.map((step) => {
       const key = kernelKey(step.object);
-      const error = refused.find((candidate) => candidate.object.includes(key));
+      const error = refused.find((candidate) => candidate.object === key);
       const message = error?.message ?? "the kernel holds something else than was written";
       return driftOf(step, known.get(key) ?? nowMs, message);
     });
