@@ -17,9 +17,10 @@ import { refuseNone, withKernel } from "./open-kernel.ts";
 import { addVswitchPort, addVswitchQueues, buildVswitch, stopVswitch } from "./openvswitch.ts";
 
 const SIZES = [1, 100, 1000, 4000] as const;
-const ROUNDS = 3;
-const FLOODS = 3;
-const FLOOD_MS = 1500;
+const ROUNDS = 5;
+/** Of so many floods the best counts: what else an emulated processor has to do only ever slows one down, up to fivefold. */
+const FLOODS = 6;
+const FLOOD_MS = 500;
 /** The smallest frame: the cost of bytes is none of this. */
 const FRAME_BYTES = 60;
 /** More than the processor can send, so that it is what limits. */
@@ -41,14 +42,14 @@ export const frames: Benchmark = {
     const shaped = new Map<number, number[]>(SIZES.map((size) => [size, []]));
     for (let round = 0; round < ROUNDS; round += 1) {
       clearKernel();
-      plain.push(...(await measure("plain bonding", guest)));
+      plain.push(await measure("plain bonding", guest));
       limitAsLibvirt(guest.tap, true);
-      policed.push(...(await measure("bonding with libvirt's bandwidth", guest)));
+      policed.push(await measure("bonding with libvirt's bandwidth", guest));
       limitAsLibvirt(guest.tap, false);
       for (const vnics of SIZES) {
         clearKernel();
         await install(vnics);
-        shaped.get(vnics)?.push(...(await measure(`${vnics} vNICs`, guest)));
+        shaped.get(vnics)?.push(await measure(`${vnics} vNICs`, guest));
       }
     }
     await sink.stop();
@@ -78,7 +79,12 @@ export const vswitchFrames: Benchmark = {
     try {
       const guest = addVswitchPort(1);
       const sink = new Sink(outside);
-      const plain = await measure("Open vSwitch", guest);
+      const measureRounds = async (what: string) => {
+        const rates: number[] = [];
+        for (let round = 0; round < ROUNDS; round += 1) rates.push(await measure(what, guest));
+        return rates;
+      };
+      const plain = await measureRounds("Open vSwitch");
       const queued = new Map<number, readonly number[]>();
       for (const vnics of SIZES) {
         const macs = [
@@ -87,7 +93,7 @@ export const vswitchFrames: Benchmark = {
         ];
         addVswitchQueues(macs, 10e9);
         await sleep(2000);
-        queued.set(vnics, await measure(`Open vSwitch, ${vnics} queues`, guest));
+        queued.set(vnics, await measureRounds(`Open vSwitch, ${vnics} queues`));
       }
       await sink.stop();
       return [
@@ -123,8 +129,8 @@ async function install(vnics: number): Promise<void> {
   await sleep(500);
 }
 
-/** Frames a second that leave the uplinks. */
-async function measure(what: string, from: End): Promise<number[]> {
+/** Frames a second that leave the uplinks, of the best of some floods. */
+async function measure(what: string, from: End): Promise<number> {
   const rates: number[] = [];
   for (let count = 0; count < FLOODS; count += 1) {
     const flood = new Flood({
@@ -142,7 +148,7 @@ async function measure(what: string, from: End): Promise<number[]> {
     await flood.stop();
   }
   console.log(`      ${what}: ${rates.map(Math.round).join(" ")} frames/s`);
-  return rates;
+  return Math.max(...rates);
 }
 
 function sentFrames(): number {

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { atMost, type Result } from "../result.ts";
+import { measureIdleHere } from "./idle.ts";
 import { machine } from "./place.ts";
 import { programming } from "./programming.ts";
 import { reaction } from "./reaction.ts";
@@ -20,7 +21,11 @@ const FLEETS = [
 ] as const;
 
 const [file = ""] = process.argv.slice(2);
-const results: Record<string, readonly Result[]> = { reaction: await reaction.run() };
+const results: Record<string, readonly Result[]> = {
+  // First, while there is nothing of ours that a daemon would look at.
+  idle: await measureIdleHere(),
+  reaction: await reaction.run(),
+};
 await machine.prepare();
 const prepared = { ...machine, prepare: async () => undefined };
 results["machine"] = [

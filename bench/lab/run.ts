@@ -11,6 +11,7 @@ import { cpus, tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { bootLab, kernels, reportBroken } from "../../test/lab/boot.ts";
+import { bundleForLab } from "../../test/lab/bundle.ts";
 import { findRegressions, tellRegressions } from "../regression.ts";
 import { formatResults, type Result } from "../result.ts";
 
@@ -60,6 +61,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const folder = mkdtempSync(path.join(tmpdir(), "uplinkd-bench-"));
+  const bundle = await bundleForLab(["bench/lab/inside.ts"]);
   const before = readBefore();
   let results = before;
   let measured: readonly Result[] = [];
@@ -75,7 +77,8 @@ async function main(): Promise<number> {
           kernel,
           command: [
             "node",
-            "bench/lab/inside.ts",
+            "--enable-source-maps",
+            ...bundle.programs,
             `/lab/results/${name}.json`,
             ...(GROUPS[name] ?? []),
           ],
@@ -83,7 +86,10 @@ async function main(): Promise<number> {
           limitSeconds: LIMIT_SECONDS,
         });
         if (outcome.kind === "broken") exitCode = reportBroken(outcome);
-        else if (outcome.exitCode !== 0) exitCode = 1;
+        else if (outcome.exitCode !== 0) {
+          process.stdout.write(`${name}: ended with ${outcome.exitCode}\n`);
+          exitCode = 1;
+        }
       }
       if (existsSync(file)) {
         const found = JSON.parse(readFileSync(file, "utf8")) as Results;
@@ -94,6 +100,7 @@ async function main(): Promise<number> {
       writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
     }
   } finally {
+    bundle.remove();
     rmSync(folder, { recursive: true });
   }
   process.stdout.write(`${formatResults(Object.values(results).flat())}\n`);

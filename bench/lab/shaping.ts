@@ -11,17 +11,29 @@ import { Flood, measureClassRates, Sink, Stream } from "../../test/lab/traffic.t
 import { atLeast, atMost, type Benchmark, type Result, resultOf } from "../result.ts";
 
 const MBIT = 1e6;
+/** An uplink and what is promised of it, bits per second. */
+interface Line {
+  readonly rate: number;
+  readonly reserved: number;
+  readonly limit: number;
+  /** What each sender tries, more than it can have. */
+  readonly wanted: number;
+}
+const lineOf = (rate: number): Line => ({
+  rate,
+  reserved: rate / 3,
+  limit: rate / 12,
+  wanted: rate / 2,
+});
 /** Little enough for a lab's processor to fill it with small frames. */
-const LINE = "12mbit";
-const LINE_RATE = 12 * MBIT;
+const NARROW = lineOf(12 * MBIT);
+/** For large frames: eight TCP connections on less than this have no full frame each to send. */
+const WIDE = lineOf(48 * MBIT);
 /** The line is full with so much of it; the host's own traffic is the rest. */
 const FULL_PART = 0.9;
-const RESERVED = 4 * MBIT;
-const LIMIT = 1 * MBIT;
-/** What each sender tries, more than it can have. */
-const WANTED = 6 * MBIT;
 const SETTLE_MS = 2500;
-const SPAN_MS = 4000;
+/** Who has three times the shares sends 96 kB in turn: so long that one turn is less than 2 % of what it sends on the narrow line. */
+const SPAN_MS = 10_000;
 const ROUNDS = 3;
 const BIN_MS = 50;
 /** Until a flood's start is none of what is measured. */
@@ -29,6 +41,7 @@ const BEGINNING_MS = 500;
 
 interface Kind {
   readonly name: string;
+  readonly line: Line;
   /** Of UDP; null for TCP. */
   readonly frameBytes: number | null;
   readonly flows: number;
@@ -40,47 +53,58 @@ const SMALL_MTU_BYTES = 300;
 const LARGE_MTU_BYTES = 1500;
 
 const KINDS: readonly Kind[] = [
-  { name: "UDP, large frames, one flow", frameBytes: 1400, flows: 1 },
-  { name: "UDP, small frames, one flow", frameBytes: 200, flows: 1 },
-  { name: "UDP, large frames, eight flows", frameBytes: 1400, flows: 8 },
-  { name: "UDP, small frames, eight flows", frameBytes: 200, flows: 8 },
-  { name: "TCP, large frames, one flow", frameBytes: null, flows: 1 },
-  { name: "TCP, large frames, eight flows", frameBytes: null, flows: 8 },
-  { name: "TCP, small frames, one flow", frameBytes: null, flows: 1, mtuBytes: SMALL_MTU_BYTES },
-  { name: "TCP, small frames, eight flows", frameBytes: null, flows: 8, mtuBytes: SMALL_MTU_BYTES },
+  ...[1, 8].flatMap((flows): Kind[] => [
+    { name: `UDP, large frames, ${flows}`, line: WIDE, frameBytes: 1400, flows },
+    { name: `TCP, large frames, ${flows}`, line: WIDE, frameBytes: null, flows },
+    { name: `UDP, small frames, ${flows}`, line: NARROW, frameBytes: 200, flows },
+    {
+      name: `TCP, small frames, ${flows}`,
+      line: NARROW,
+      frameBytes: null,
+      flows,
+      mtuBytes: SMALL_MTU_BYTES,
+    },
+  ]),
 ];
 
 export const shaping: Benchmark = {
   name: "shaping",
-  run: async () => {
-    await resetToBare();
-    await buildHost();
-    const daemon = await startDaemon({ config: labConfig({ speed: LINE }) });
-    const on = (number: number, name: string, bandwidth: string) =>
-      startGuest(number, name, `<uplink:bandwidth ${bandwidth}/><uplink:placement prefer="nic0"/>`);
-    const guests = [
-      on(1, "reserved", 'reservation="4mbit" shares="1"'),
-      on(2, "one", 'shares="100"'),
-      on(3, "three", 'shares="300"'),
-      on(4, "limited", 'limit="1mbit" shares="1000"'),
-    ];
-    const places = [];
-    for (const guest of guests) places.push(await whereIs(daemon, guest));
-    const results: Result[] = [];
-    for (const kind of KINDS) {
-      const rounds: (readonly number[])[] = [];
-      for (let round = 0; round < ROUNDS; round += 1) {
-        const rates = await measureKind(kind, guests, places);
-        // Where the processor is the bottleneck no class is held to anything.
-        if (rates.reduce((sum, rate) => sum + rate, 0) >= FULL_PART * LINE_RATE) rounds.push(rates);
-        else console.log(`      ${kind.name}: the senders didn't fill the line`);
-      }
-      if (rounds.length > 0) results.push(...describe(kind, rounds));
-    }
-    await daemon.kill();
-    return results;
-  },
+  run: async () => [...(await measureLine(WIDE)), ...(await measureLine(NARROW))],
 };
+
+/** Four guests on one uplink, and each kind of traffic that is measured on such a line. */
+async function measureLine(line: Line): Promise<readonly Result[]> {
+  await resetToBare();
+  await buildHost();
+  const daemon = await startDaemon({ config: labConfig({ speed: words(line.rate) }) });
+  const on = (number: number, name: string, bandwidth: string) =>
+    startGuest(number, name, `<uplink:bandwidth ${bandwidth}/><uplink:placement prefer="nic0"/>`);
+  const guests = [
+    on(1, "reserved", `reservation="${words(line.reserved)}" shares="1"`),
+    on(2, "one", 'shares="50"'),
+    on(3, "three", 'shares="150"'),
+    on(4, "limited", `limit="${words(line.limit)}" shares="1000"`),
+  ];
+  const places = [];
+  for (const guest of guests) places.push(await whereIs(daemon, guest));
+  const results: Result[] = [];
+  for (const kind of KINDS.filter((kind) => kind.line === line)) {
+    const rounds: (readonly number[])[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const rates = await measureKind(kind, guests, places);
+      // Where the processor is the bottleneck no class is held to anything.
+      if (rates.reduce((sum, rate) => sum + rate, 0) >= FULL_PART * line.rate) rounds.push(rates);
+      else console.log(`      ${kind.name}: the senders didn't fill the line`);
+    }
+    if (rounds.length > 0) results.push(...describe(kind, rounds));
+  }
+  await daemon.kill();
+  return results;
+}
+
+function words(bitsPerSecond: number): string {
+  return `${bitsPerSecond / MBIT}mbit`;
+}
 
 /** Rates of the guests' classes, bits per second. */
 async function measureKind(
@@ -99,7 +123,11 @@ async function measureKind(
       const way = { from, to: outside, port: ports[index] ?? 0 };
       return kind.frameBytes === null
         ? new Stream(way)
-        : new Flood({ ...way, frameBytes: kind.frameBytes, bitsPerSecond: WANTED / kind.flows });
+        : new Flood({
+            ...way,
+            frameBytes: kind.frameBytes,
+            bitsPerSecond: kind.line.wanted / kind.flows,
+          });
     }),
   );
   await sleep(SETTLE_MS);
@@ -122,13 +150,13 @@ function describe(kind: Kind, rounds: readonly (readonly number[])[]): readonly 
     resultOf(
       `kept of a reservation: ${kind.name}`,
       "part",
-      of(([reserved = 0]) => reserved / RESERVED),
+      of(([reserved = 0]) => reserved / kind.line.reserved),
       atLeast(0.98),
     ),
     resultOf(
       `off a limit: ${kind.name}`,
       "part",
-      of(([, , , limited = 0]) => Math.abs(limited - LIMIT) / LIMIT),
+      of(([, , , limited = 0]) => Math.abs(limited - kind.line.limit) / kind.line.limit),
       atMost(0.02),
     ),
     resultOf(
@@ -146,7 +174,7 @@ export const highPriority: Benchmark = {
   run: async () => {
     await resetToBare();
     await buildHost();
-    const daemon = await startDaemon({ config: labConfig({ speed: LINE }) });
+    const daemon = await startDaemon({ config: labConfig({ speed: words(NARROW.rate) }) });
     const high = startGuest(
       1,
       "high",
@@ -166,8 +194,8 @@ export const highPriority: Benchmark = {
     // A little more than it must have in each bin, so that a full bin shows.
     const flood = { to: outside, frameBytes: 200 };
     const senders = [
-      new Flood({ ...flood, from: high, port: 5100, bitsPerSecond: RESERVED * 1.1 }),
-      new Flood({ ...flood, from: low, port: 5101, bitsPerSecond: 2 * WANTED }),
+      new Flood({ ...flood, from: high, port: 5100, bitsPerSecond: NARROW.reserved * 1.1 }),
+      new Flood({ ...flood, from: low, port: 5101, bitsPerSecond: 2 * NARROW.wanted }),
     ];
     const startedMs = performance.now();
     await sleep(BEGINNING_MS + SETTLE_MS);
@@ -179,7 +207,7 @@ export const highPriority: Benchmark = {
     await lowSink.stop();
     await daemon.kill();
     // Payload is what the sink counts.
-    const least = (0.95 * RESERVED * (158 / 200) * BIN_MS) / 8000;
+    const least = (0.95 * NARROW.reserved * (158 / 200) * BIN_MS) / 8000;
     const binAt = (atMs: number) => Math.round((atMs - sinkMs) / BIN_MS);
     const below = (fromMs: number) =>
       windows.slice(binAt(fromMs), binAt(fromMs + SETTLE_MS)).filter((bytes) => bytes < least)

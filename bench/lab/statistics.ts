@@ -9,6 +9,7 @@ import { labConfig, startGuest } from "../../test/lab/guests.ts";
 import { buildHost, uplinkNames } from "../../test/lab/host.ts";
 import { type Benchmark, type Goal, type Result, resultOf } from "../result.ts";
 import { clearKernel, fleetPlan } from "./fleet.ts";
+import { TICKS_PER_SECOND, ticksOf } from "./idle.ts";
 import { refuseNone, withKernel } from "./open-kernel.ts";
 import { lab, type Place } from "./place.ts";
 import { speed } from "./speed.ts";
@@ -20,8 +21,6 @@ const PLACE = { team: "bond0", windowMs: 10_000 };
 /** Samples until the compiler has taken notice. */
 const WARM = 5;
 const IDLE_MS = 30_000;
-/** USER_HZ, which /proc counts in on every platform that we support. */
-const TICKS_PER_SECOND = 100;
 
 export const statistics: Benchmark = {
   name: "statistics",
@@ -69,16 +68,10 @@ async function measureIdle(): Promise<readonly Result[]> {
   const daemon = await startDaemon({ config: labConfig() });
   startGuest(1, "quiet", "");
   await sleep(5000);
-  const ticks = () => {
-    const stat = readFileSync(`/proc/${daemon.pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // utime and stime are fields 14 and 15 of proc(5), of which two stand before the bracket.
-    return Number(fields[11]) + Number(fields[12]);
-  };
-  const [ticksBefore, wakesBefore] = [ticks(), wakesOf(daemon.pid)];
+  const [ticksBefore, wakesBefore] = [ticksOf(daemon.pid), wakesOf(daemon.pid)];
   await sleep(IDLE_MS);
   const seconds = IDLE_MS / 1000;
-  const share = ((ticks() - ticksBefore) / TICKS_PER_SECOND / seconds) * 100;
+  const share = ((ticksOf(daemon.pid) - ticksBefore) / TICKS_PER_SECOND / seconds) * 100;
   const wakes = ((wakesOf(daemon.pid) - wakesBefore) / seconds) * 60;
   await daemon.kill();
   return [
