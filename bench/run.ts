@@ -43,6 +43,6 @@ if (values.json !== undefined) {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
   };
-  writeFileSync(values.json, `${JSON.stringify({ machine, results: all }, null, 1)}\n`);
+  writeFileSync(values.json, `${JSON.stringify({ machine, results: all }, null, 2)}\n`);
 }
 if (isWorse || all.some((result) => result.met === false)) process.exitCode = 1;
