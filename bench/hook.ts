@@ -1,9 +1,11 @@
 /** What libvirt's hook adds to an operation: hooks/qemu against a real hook server, beside a shell that exits at once. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startHookServer } from "../src/hook/server.ts";
+import { Worker } from "node:worker_threads";
+import type { HookServerData } from "./hook-server.ts";
 import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const SCRIPT = new URL("../hooks/qemu", import.meta.url).pathname;
@@ -18,16 +20,10 @@ export const hook: Benchmark = { name: "hook", run };
 
 async function run(): Promise<Result[]> {
   const dir = mkdtempSync(join(tmpdir(), "uplinkd-bench-"));
-  let answered = 0;
-  const server = await startHookServer({
-    listen: { path: join(dir, "hook.sock") },
-    handle: () => {
-      answered += 1;
-      return { accept: true };
-    },
-    // Counted below: the server tells of those that it answered only because their time was over.
-    report: () => undefined,
-  });
+  const answered = new Int32Array(new SharedArrayBuffer(4));
+  const workerData: HookServerData = { path: join(dir, "hook.sock"), answered };
+  const server = new Worker(new URL("./hook-server.ts", import.meta.url), { workerData });
+  await once(server, "message");
   const env = { ...process.env, UPLINKD_RUN_DIR: dir, UPLINKD_ETC_DIR: dir };
   const shell = () => timeProcess("/bin/sh", ["-c", "exit 0"], env);
   const call = (at: number) =>
@@ -60,11 +56,12 @@ async function run(): Promise<Result[]> {
       ),
       resultOf(`the slowest of the ${TOGETHER}`, "ms", [slowest], atMost(50)),
     );
-    const lacking = PAIRS + TOGETHER - answered;
+    const lacking = PAIRS + TOGETHER - (answered[0] ?? 0);
     results.push(resultOf("hooks that went on without an answer", "hooks", [lacking], atMost(0)));
     return results;
   } finally {
-    await server.close();
+    server.postMessage("close");
+    await once(server, "exit");
     rmSync(dir, { recursive: true });
   }
 }

@@ -4,6 +4,7 @@
  * stays, and so do the pages it was on.
  */
 import type { Clock } from "../model/clock.ts";
+import { trimHeap } from "../native/libc.ts";
 
 export interface ThriftOptions {
   readonly clock: Clock;
@@ -48,4 +49,6 @@ export class Thrift {
 /** The engine's own: what `--expose-gc` of the unit gives; without it nothing is done. */
 export function collectHeap(): void {
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  // The engine frees what its buffers took; the C library keeps all of that but what is at the end of its heap.
+  trimHeap();
 }

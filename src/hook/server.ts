@@ -1,6 +1,7 @@
 /**
  * The side of libvirt's hook that uplinkd plays: a unix socket, one request a connection. Whatever goes wrong here
- * is answered `accept`: a VM never waits for us, nor fails by us, unless the handler says so.
+ * is answered `accept`: a VM never waits for us, nor fails by us, unless the handler says so. A request whose time was
+ * over before it was read is handled all the same, or its domain would be known only once libvirt tells of it.
  */
 import { unlinkSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
@@ -58,6 +59,7 @@ function serve(socket: Socket, options: HookServerOptions): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
   let answered = false;
+  let isTooLong = false;
   let object = "a hook's request";
   const answer = (decision: HookAnswer, failure?: UplinkError) => {
     if (answered) return;
@@ -66,11 +68,13 @@ function serve(socket: Socket, options: HookServerOptions): void {
     if (failure !== undefined) options.report(failure);
     socket.end(formatHookAnswer(decision));
     // A peer that doesn't end its side would keep the socket for ever.
-    setTimeout(() => socket.destroy(), deadlineMs).unref();
+    setTimeout(() => afterReading(() => socket.destroy()), deadlineMs).unref();
   };
   const fail = (failure: UplinkError) => answer({ accept: true }, failure);
   const timer = setTimeout(() => {
-    fail(new HookError(object, `not done within ${deadlineMs} ms; accepted without`));
+    afterReading(() =>
+      fail(new HookError(object, `not done within ${deadlineMs} ms; accepted without`)),
+    );
   }, deadlineMs);
   socket.on("error", (error) => {
     // A hook that has given up is not there to read; the domain's state is seen by libvirt's events all the same.
@@ -83,15 +87,26 @@ function serve(socket: Socket, options: HookServerOptions): void {
     if (bytes <= MAX_REQUEST_BYTES) chunks.push(chunk);
     else {
       chunks.length = 0;
+      isTooLong = true;
       fail(new HookError(object, `more than ${MAX_REQUEST_BYTES} bytes; accepted unread`));
     }
   });
   socket.on("end", () => {
-    if (answered) return;
+    if (isTooLong) return;
     void decide(Buffer.concat(chunks).toString("utf8"), options, (request) => {
       object = `hook ${request.operation} of domain ${request.domain}`;
-    }).then(({ decision, failure }) => answer(decision, failure));
+    }).then(({ decision, failure }) => {
+      if (answered && failure !== undefined) options.report(failure);
+      answer(decision, failure);
+    });
   });
+}
+
+/**
+ * Runs something once what has arrived by now has been read: after the loop has stood still, timers come before it.
+ */
+function afterReading(run: () => void): void {
+  setImmediate(run);
 }
 
 async function decide(

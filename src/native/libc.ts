@@ -85,6 +85,8 @@ const calls = {
   ) => number,
   close: libc.func("int close(int)") as (fd: number) => number,
 };
+/** The GNU C library's own; others give back what is free by themselves. */
+const mallocTrim = findMallocTrim();
 
 /** socket(2); SOCK_CLOEXEC is always added, children must not inherit our sockets. */
 export function socket(family: number, type: number, protocol: number): number {
@@ -207,4 +209,20 @@ export function close(fd: number): number {
 
 function orErrno(result: number): number {
   return result >= 0 ? result : -koffi.errno();
+}
+
+/**
+ * malloc_trim(3): gives free memory in the middle of the C library's heap back, too.
+ * @returns whether there was any; false where there is no such call
+ */
+export function trimHeap(): boolean {
+  return mallocTrim?.(0) === 1;
+}
+
+function findMallocTrim(): ((padBytes: number) => number) | null {
+  try {
+    return libc.func("int malloc_trim(size_t)") as (padBytes: number) => number;
+  } catch {
+    return null;
+  }
 }

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { EAGAIN, ENOENT, errnoMessage, errnoName } from "../../../src/native/errno.ts";
 import * as libc from "../../../src/native/libc.ts";
 
@@ -33,6 +35,16 @@ describe("calls of the C library", () => {
     } finally {
       for (const fd of [server, client]) assert.equal(libc.close(fd), 0);
     }
+  });
+
+  it("give back what is free between what is in use", () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    let blocks = Array.from({ length: 2000 }, () => new Uint8Array(16_000).fill(1));
+    blocks = blocks.filter((_, index) => index % 100 === 0);
+    collect();
+    assert.equal(libc.trimHeap(), true);
+    assert.equal(blocks.length, 20);
   });
 
   it("give the error as a negative number, as the kernel does", () => {
