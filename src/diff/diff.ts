@@ -1,4 +1,5 @@
 /** The difference between what should stand in the kernel and what does, as ordered steps. Pure. */
+import { FORMER_VNIC_PRIORITY } from "../model/filter-priority.ts";
 import type { KernelMap, KernelObject } from "../model/kernel.ts";
 import { differingKeys } from "../model/kernel-delta.ts";
 import { ROOT_MINOR } from "../model/layout.ts";
@@ -19,7 +20,8 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   // What the kernel takes away with its parent is made anew although it is the same.
   const { changes, deletes } =
     gone.size === 0 ? found : findDifferences(present, desired, null, gone);
-  const isStrange = ({ object }: Step) => object.kind === "unknown-filter";
+  const isStrange = ({ object }: Step) =>
+    object.kind === "unknown-filter" && object.priority !== FORMER_VNIC_PRIORITY;
   const strange = deletes.filter(isStrange);
   const others = sortSteps(withoutVanishing(deletes.filter((step) => !isStrange(step))), -1);
   const made = sortGroups(changes, 1);

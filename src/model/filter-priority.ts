@@ -1,13 +1,18 @@
 /** Where our filters stand: priorities mark them as ours, chains are those that frames are led to. */
 
-/** Our filters' priorities (decimal, tc's `pref`). On the bond's egress each continues: the last match wins. */
+/** Our filters' priorities (decimal, tc's `pref`), in the order in which a frame meets those of one hook and chain. */
 export const FILTER_PRIORITY = {
+  /** bond egress, chain SOURCES_CHAIN, matchall: as catchAll, for frames of whose sender nothing there says more. */
+  anySender: 7567,
+  /**
+   * bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. First, since
+   * each filter that a guest's frame has to pass costs as much as a queue (docs/performance-lab.md).
+   */
+  vnic: 7568,
   /** bond egress, flower indev and src_mac: an address that a guest has besides its own, by its tap; its class. */
   declared: 7569,
-  /** bond egress, matchall: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
+  /** bond egress, matchall, goes on: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
   catchAll: 7570,
-  /** bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. */
-  vnic: 7571,
   /** bond egress, chain REPORTS_CHAIN, u32: a vNIC's IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
   reports: 7572,
   /**
@@ -59,6 +64,9 @@ export const HOST_CHAIN = 7574;
  */
 export const SOURCES_CHAIN = 7583;
 
+/** Where layout 1 had vNICs' filters, behind the catch-all: taken away once ours stand. */
+export const FORMER_VNIC_PRIORITY = 7571;
+
 /** Matches of one team: a frame of the host's is compared with one after the other. */
 export const MAX_HOST_MATCHES = 64;
 
@@ -67,6 +75,7 @@ export function chainOf(priority: number): number {
   switch (priority) {
     case FILTER_PRIORITY.reports:
       return REPORTS_CHAIN;
+    case FILTER_PRIORITY.anySender:
     case FILTER_PRIORITY.ownTap:
     case FILTER_PRIORITY.forged:
     case FILTER_PRIORITY.macvtap:

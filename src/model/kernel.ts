@@ -109,6 +109,8 @@ export interface CatchAllFilter {
   readonly minor: number;
   /** The port of what no other filter names; 0 leaves it to the bond. */
   readonly queueId: number;
+  /** The one for frames with a vNIC's address that are asked by which interface they came; absent: for all others. */
+  readonly senders?: true;
 }
 
 export interface VnicFilter {
@@ -307,10 +309,11 @@ export function kernelKey(object: KernelObject): string {
     case "promiscuity":
     case "clsact":
     case "htb":
-    case "catch-all":
     case "reports":
     case "queue-reset":
       return `${object.kind} ${object.device}`;
+    case "catch-all":
+      return `${object.kind} ${object.device}${object.senders ? " senders" : ""}`;
     case "class":
     case "leaf":
       return `${object.kind} ${object.device} 7570:${object.minor.toString(16)}`;

@@ -8,7 +8,7 @@ import type { HostClassName } from "./host-traffic.ts";
  * Version of all that follows, in the kernel itself: the handle of the bond's catch-all filter. It rises only where a
  * daemon of the version before must not touch what stands; what merely has another form is mended filter by filter.
  */
-export const LAYOUT = 1;
+export const LAYOUT = 2;
 /** Major number of our HTB qdisc on each uplink: handle 7570: (hexadecimal, as tc prints it). */
 export const HTB_MAJOR = 0x7570;
 /** The inner class below which everything stands: rate = ceil = the uplink's capacity. */

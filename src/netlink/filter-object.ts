@@ -6,6 +6,7 @@
 import {
   chainOf,
   FILTER_PRIORITY,
+  FORMER_VNIC_PRIORITY,
   HOST_CHAIN,
   MAX_HOST_MATCHES,
   SOURCES_CHAIN,
@@ -280,7 +281,9 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
   });
   switch (object.kind) {
     case "catch-all":
-      return at("egress", FILTER_PRIORITY.catchAll, LAYOUT);
+      return object.senders
+        ? at("egress", FILTER_PRIORITY.anySender, SINGLE_HANDLE)
+        : at("egress", FILTER_PRIORITY.catchAll, LAYOUT);
     case "vnic":
       return at("egress", FILTER_PRIORITY.vnic, object.handle);
     case "reports":
@@ -326,8 +329,10 @@ export function classifierOf(object: FilterObject | UnknownFilter): string {
 
 const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
   egress: new Set([
-    FILTER_PRIORITY.catchAll,
+    FILTER_PRIORITY.anySender,
     FILTER_PRIORITY.vnic,
+    FORMER_VNIC_PRIORITY,
+    FILTER_PRIORITY.catchAll,
     FILTER_PRIORITY.reports,
     FILTER_PRIORITY.passedOn,
     FILTER_PRIORITY.declared,

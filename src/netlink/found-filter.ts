@@ -60,12 +60,11 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
   const destination = match.kind === "flower" ? match.destination?.mac : undefined;
   switch (priority) {
     case FILTER_PRIORITY.catchAll:
-      return {
-        kind: "catch-all",
-        device,
-        minor,
-        queueId: first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0,
-      };
+    case FILTER_PRIORITY.anySender: {
+      const queueId = first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0;
+      const senders = priority === FILTER_PRIORITY.anySender;
+      return { kind: "catch-all", device, minor, queueId, ...(senders ? { senders } : {}) };
+    }
     case FILTER_PRIORITY.reflection:
       return source === undefined ? null : { kind: "reflection", device, mac: source, handle };
     case FILTER_PRIORITY.redirect: {

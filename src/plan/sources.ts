@@ -5,6 +5,7 @@
  */
 import type { TeamConfig } from "../model/config.ts";
 import type { KernelObject } from "../model/kernel.ts";
+import { DEFAULT_MINOR } from "../model/layout.ts";
 import type { Mac } from "../model/mac.ts";
 import type { TeamState } from "../model/world.ts";
 import { freeHandle } from "./identity.ts";
@@ -62,6 +63,8 @@ export function putSourceFilters(input: SourcesInput, queueId: number, put: Put)
   const { bond, config, passedOnFrom } = input.team;
   if (bond === null) return;
   const { forged, unregistered } = config.sources;
+  if (forged !== "off")
+    put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR, queueId, senders: true });
   putDeclared(input, queueId, put);
   const isJudged = judgedInterfaces(input);
   for (const { name, ifindex } of passedOnFrom) {

@@ -289,7 +289,7 @@ export function readPins(): ReadonlyMap<string, Pin> {
     }),
   );
   const pins = new Map<string, Pin>();
-  for (const { options } of readJson<Filter>("tc", "filter show dev bond0 egress pref 7571")) {
+  for (const { options } of readJson<Filter>("tc", "filter show dev bond0 egress pref 7568")) {
     const mac = options?.keys?.src_mac;
     const actions = options?.actions ?? [];
     const queue = actions.find((action) => action.queue_mapping !== undefined)?.queue_mapping;

@@ -22,7 +22,7 @@ const SABOTAGES = {
   "queue ids gone": () =>
     ip(uplinkNames().map((uplink) => `link set ${uplink} type bond_slave queue_id 0`)),
   "catch-all gone": () => tc(["filter del dev bond0 egress pref 7570"]),
-  "vNIC filters gone": () => tc(["filter del dev bond0 egress pref 7571"]),
+  "vNIC filters gone": () => tc(["filter del dev bond0 egress pref 7568"]),
   /** What others send with a vNIC's address then goes its way, in the default class. */
   "forged filters gone": () => tc(["filter del dev bond0 egress chain 7583 pref 7584"]),
   "report filters gone": () => tc(["filter del dev bond0 egress chain 7572 pref 7572"]),
@@ -230,7 +230,7 @@ function readPins(): readonly Pin[] {
       return queueId === 0 ? [] : [[queueId, ifname] as const];
     }),
   );
-  const text = run("tc", "-s", "filter", "show", "dev", "bond0", "egress", "pref", "7571");
+  const text = run("tc", "-s", "filter", "show", "dev", "bond0", "egress", "pref", "7568");
   const pins = text.split(/^filter /m).flatMap((filter): Pin[] => {
     const classId = /priority (7570:[0-9a-f]+)/.exec(filter)?.[1];
     const queue = /queue_mapping (\d+)[\s\S]*?index (\d+)/.exec(filter);

@@ -222,7 +222,7 @@ export function hasFilter({ namespace }: Host): boolean {
   interface Filter {
     readonly options?: { readonly keys?: { readonly src_mac?: string } };
   }
-  return readJson<Filter>("tc", "filter show dev bond0 egress pref 7571", namespace).some(
+  return readJson<Filter>("tc", "filter show dev bond0 egress pref 7568", namespace).some(
     ({ options }) => options?.keys?.src_mac === GUEST_MAC,
   );
 }

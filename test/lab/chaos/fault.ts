@@ -195,7 +195,7 @@ export const FAULTS = {
   "vNIC filters deleted": {
     weight: 1,
     silenceMs: MENDED_MS,
-    make: foreign(() => tc(["filter del dev bond0 egress pref 7571"])),
+    make: foreign(() => tc(["filter del dev bond0 egress pref 7568"])),
   },
   "reflection filters deleted": {
     weight: 1,

@@ -67,7 +67,7 @@ function kernelWrong(): string | null {
   const classes = new Map<string, string>();
   for (const { pref, options } of onBond) {
     const mac = options?.keys?.src_mac;
-    if (pref !== 7571 || mac === undefined) continue;
+    if (pref !== 7568 || mac === undefined) continue;
     const actions = options?.actions ?? [];
     const queue = actions.find((action) => action.queue_mapping !== undefined)?.queue_mapping;
     if (!ports.has(queue ?? 0)) return `${mac} goes by queue ${queue}`;

@@ -115,7 +115,7 @@ describe("a step's requests", () => {
       kind: "unknown-filter",
       device: "bond0",
       hook: "egress",
-      priority: 7571,
+      priority: 7568,
       protocol: 3,
       handle: 1,
       filterKind: "flower",

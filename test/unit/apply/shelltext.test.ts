@@ -23,12 +23,12 @@ describe("commands for people and hooks", () => {
   it("say what the step does in the words of tc and ip", () => {
     const add = (object: KernelObject) => commandsOf({ op: "add", object }, nameOf);
     assert.deepEqual(add(VNIC), [
-      "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572",
+      "tc filter replace dev bond0 egress protocol all pref 7568 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572",
     ]);
     const held: KernelObject = { ...VNIC, from: "vnet0" };
     const own = "dev bond0 egress chain 7583 protocol all pref 7583 handle 3 flower";
     const leading =
-      "tc filter replace dev bond0 egress protocol all pref 7571 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action goto chain 7583";
+      "tc filter replace dev bond0 egress protocol all pref 7568 handle 3 flower skip_hw src_mac 52:54:00:00:00:01 action goto chain 7583";
     assert.deepEqual(add(held), [
       `tc filter replace ${own} skip_hw indev vnet0 src_mac 52:54:00:00:00:01 action skbedit index 1879049745 action skbedit priority 7570:11 goto chain 7572`,
       leading,
@@ -37,7 +37,7 @@ describe("commands for people and hooks", () => {
     const loosened = commandsOf({ op: "change", object: VNIC, before: held }, nameOf);
     assert.deepEqual(loosened, [...add(VNIC), `tc filter del ${own}`]);
     assert.deepEqual(commandsOf({ op: "delete", object: held }, nameOf), [
-      "tc filter del dev bond0 egress protocol all pref 7571 handle 3 flower",
+      "tc filter del dev bond0 egress protocol all pref 7568 handle 3 flower",
       `tc filter del ${own}`,
     ]);
     assert.deepEqual(
@@ -98,7 +98,7 @@ describe("commands for people and hooks", () => {
         "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         "exec </dev/null >/dev/null 2>&1",
         "tc -force -batch - <<'END'",
-        "filter del dev bond0 egress protocol all pref 7571 handle 3 flower",
+        "filter del dev bond0 egress protocol all pref 7568 handle 3 flower",
         "filter del dev nic0 ingress protocol all pref 7575 handle 3 flower",
         "END",
         "ip -force -batch - <<'END'",

@@ -24,7 +24,7 @@ describe("the layout of what stands in the kernel", () => {
       (error: unknown) => {
         assert.ok(error instanceof StateError);
         assert.equal(error.object, "bond0");
-        assert.match(error.message, /layout 2 of a newer uplinkd, this one knows 1.*release\.sh/s);
+        assert.match(error.message, /layout 3 of a newer uplinkd, this one knows 2.*release\.sh/s);
         return true;
       },
     );

@@ -53,7 +53,7 @@ describe("what is left to undo things by", () => {
 
   it("drops nobody for his address while addresses are forgotten", () => {
     const script = renderReleaseScript(judging, saved);
-    const [passedOn, vnics, senders] = ["pref 7573", "pref 7571", "chain 7583"].map((at) =>
+    const [passedOn, vnics, senders] = ["pref 7573", "pref 7568", "chain 7583"].map((at) =>
       script.indexOf(`tc filter del dev bond0 egress ${at}`),
     );
     assert.ok(0 <= (passedOn ?? -1) && (passedOn ?? 0) < (vnics ?? 0));
@@ -61,14 +61,14 @@ describe("what is left to undo things by", () => {
     writeUndos(directory, judging, planWorld(judging), fakeLog().log);
     const lines = readFileSync(join(directory, "undo/web1.tc"), "utf8").split("\n");
     const [first, second] = lines;
-    assert.match(first ?? "", /bond0 egress protocol all pref 7571 handle 0x/);
+    assert.match(first ?? "", /bond0 egress protocol all pref 7568 handle 0x/);
     assert.match(second ?? "", /bond0 egress chain 7583 protocol all pref 7583 handle 0x/);
   });
 
   it("releases in the reverse order of installing, and puts back what was saved", () => {
     const script = renderReleaseScript(world, saved);
     const order = [
-      "tc filter del dev bond0 egress pref 7571",
+      "tc filter del dev bond0 egress pref 7568",
       "ip link set dev eno2 type bond_slave queue_id 7",
       "ip link set dev eno1 promisc on",
       "ip link set dev eno2 promisc off",
@@ -121,7 +121,7 @@ esac`;
       .split("\n");
     assert.match(
       text[0] ?? "",
-      /^filter del dev bond0 egress protocol all pref 7571 handle 0x\w+ flower$/,
+      /^filter del dev bond0 egress protocol all pref 7568 handle 0x\w+ flower$/,
     );
     assert.deepEqual(text.slice(-2), [
       "class del dev eno1 classid 7570:10",

@@ -67,6 +67,18 @@ describe("the diff", () => {
     ]);
   });
 
+  it("takes vNICs' filters of layout 1, which stood elsewhere, away once ours stand", () => {
+    const former: KernelObject = {
+      ...{ kind: "unknown-filter", device: "bond0", hook: "egress", priority: 7571 },
+      ...{ protocol: 3, handle: 1, filterKind: "flower" },
+    };
+    const ours: KernelObject = { kind: "catch-all", device: "bond0", minor: 16, queueId: 0 };
+    assert.deepEqual(summary(diffKernel(mapOf(former), mapOf(ours))), [
+      "add catch-all bond0",
+      "delete unknown-filter bond0 egress 7571 3 1",
+    ]);
+  });
+
   it("makes classes and leaves anew that vanish with a qdisc that can't be changed", () => {
     const steps = diffKernel(
       mapOf(htb(2), klass(1, 80), leaf(1)),
@@ -100,7 +112,7 @@ describe("the diff", () => {
       kind: "unknown-filter",
       device: "bond0",
       hook: "egress",
-      priority: 7571,
+      priority: 7568,
       protocol: 3,
       handle: filter.handle,
       filterKind: "u32",

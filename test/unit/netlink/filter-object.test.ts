@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MAX_HOST_MATCHES } from "../../../src/model/filter-priority.ts";
 import type { UnknownFilter } from "../../../src/model/kernel.ts";
+import { LAYOUT } from "../../../src/model/layout.ts";
 import type { Mac } from "../../../src/model/mac.ts";
 import { formatPrefix, type Prefix, parsePrefix } from "../../../src/model/prefix.ts";
 import { parseSharedActions } from "../../../src/netlink/action.ts";
@@ -52,18 +53,19 @@ describe("filters", () => {
       [igmp, REQUESTS.reportsIgmp],
       [mld, REQUESTS.reportsMld],
     ] as const) {
-      // These were made with actions, and in the chain, of an earlier design; what they match is the same.
-      const { actions, chain, handle } = meaningOf(hex);
-      assert.deepEqual(meaningOf(hex), { ...filter, actions, chain, handle });
+      // These were made with actions, and in the place, of an earlier design; what they match is the same.
+      const { actions, chain, handle, priority } = meaningOf(hex);
+      assert.deepEqual(meaningOf(hex), { ...filter, actions, chain, handle, priority });
     }
   });
 
   it("are recognised in a dump of the kernel", () => {
     const filters = FILTERS.map((hex) => parseFilter(messageOf(hex))).filter((f) => f !== null);
-    // These were made by tc, which leaves the nodes' numbers of u32 to the kernel: 800 and 801.
-    const numbered = filters.map((f) =>
-      f.match.kind === "u32" ? { ...f, handle: f.handle - 0x7ff } : f,
-    );
+    // These were made by tc, which leaves the nodes' numbers of u32 to the kernel: 800 and 801; and matchall's, which is 1.
+    const numbered = filters.map((f) => {
+      if (f.match.kind === "u32") return { ...f, handle: f.handle - 0x7ff };
+      return f.match.kind === "matchall" ? { ...f, handle: LAYOUT } : f;
+    });
     const objects = objectsOf(numbered, "bond0");
     const earlier = objects.filter((object) => object.kind === "unknown-filter");
     const priorities = earlier.map(({ priority }) => priority).sort();
@@ -94,7 +96,7 @@ describe("filters", () => {
       kind: "unknown-filter",
       device: "bond0",
       hook: "egress",
-      priority: 7571,
+      priority: 7568,
       protocol: 3,
       handle: 1,
       filterKind: "flower",
@@ -238,6 +240,16 @@ const hostMatch = fc.constantFrom(4 as const, 6 as const).chain((family) =>
 );
 const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
   fc.record({ kind: fc.constant("catch-all"), device, minor, queueId: fc.nat(15) }, plain),
+  fc.record(
+    {
+      kind: fc.constant("catch-all"),
+      device,
+      minor,
+      queueId: fc.nat(15),
+      senders: fc.constant(true as const),
+    },
+    plain,
+  ),
   fc.record(
     {
       kind: fc.constant("vnic"),

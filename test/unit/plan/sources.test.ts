@@ -43,6 +43,7 @@ describe("source addresses", () => {
     const kernel = kernelOf({ forged: "off", unregistered: "off" });
     assert.equal(senderOf(kernel, 0), undefined);
     assert.deepEqual([...verdicts(kernel, "forged"), ...verdicts(kernel, "passed-on")], []);
+    assert.ok(!kernel.has("catch-all bond0 senders"));
   });
 
   it("of vNICs are believed by their own taps only, and dropped or counted by others'", () => {
@@ -60,6 +61,15 @@ describe("source addresses", () => {
         `eth5 ${word}`,
       ]);
       assert.deepEqual(verdicts(kernel, "passed-on"), []);
+    }
+  });
+
+  it("that nothing is said of leave by the same class and port as what is no vNIC's", () => {
+    const rules = { forged: "log", unregistered: "off" } as const;
+    for (const mode of ["active-backup", "balance-rr"] as const) {
+      const kernel = kernelOf(rules, { bond: { mode } });
+      const all = kernel.get("catch-all bond0");
+      assert.deepEqual(kernel.get("catch-all bond0 senders"), { ...all, senders: true });
     }
   });
 

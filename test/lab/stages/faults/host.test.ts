@@ -166,9 +166,9 @@ describe("somebody else's changes to what is uplinkd's", () => {
     },
     {
       what: "all vNIC filters deleted",
-      make: () => tc(["filter del dev bond0 egress pref 7571"]),
+      make: () => tc(["filter del dev bond0 egress pref 7568"]),
       told: /vnic bond0 52:54:00:00:00:01 was gone/,
-      isMended: () => filters("bond0", "egress", 7571).includes("52:54:00:00:00:01"),
+      isMended: () => filters("bond0", "egress", 7568).includes("52:54:00:00:00:01"),
     },
     {
       what: "the root qdisc deleted",

@@ -43,6 +43,7 @@ export function everyObject(
     ]),
     { kind: "clsact", device: "bond0" },
     { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 0 },
+    { kind: "catch-all", device: "bond0", minor: DEFAULT_MINOR, queueId: 1, senders: true },
     { kind: "reports", device: "bond0", copyTo: ["nic0", "nic1"].map((n) => ifindexOf(n) ?? 0) },
     ...hostMatches(),
     { kind: "passed-on", device: "bond0", from: "br0", handle: ifindexOf("br0") ?? 0 },

@@ -41,13 +41,13 @@ describe("what another version has put into the kernel", () => {
       ({ options }) => options?.handle ?? [],
     );
 
-  it("is taken over in one go where it has another form, and layout 1 is what tc shows as its handle", async () => {
+  it("is taken over in one go where it has another form, and layout 2 is what tc shows as its handle", async () => {
     const wanted = new Map([
       ...read(),
       ...OURS.map((object) => [kernelKey(object), object] as const),
     ]);
     assert.deepEqual(await apply(diffKernel(read(), wanted)), []);
-    assert.deepEqual([handles(), findNewerLayout(read())], [[1], null]);
+    assert.deepEqual([handles(), findNewerLayout(read())], [[2], null]);
     for (const handle of ["0x1", "0x5"]) {
       tc([
         `filter del ${EGRESS}`,
@@ -56,15 +56,15 @@ describe("what another version has put into the kernel", () => {
       assert.ok(!read().has("catch-all bond0"), "it isn't as we write it");
       assert.deepEqual(await apply(diffKernel(read(), wanted)), [], "nothing is refused");
       assert.ok(read().has("catch-all bond0"));
-      assert.deepEqual([handles(), diffKernel(read(), wanted)], [[1], []]);
+      assert.deepEqual([handles(), diffKernel(read(), wanted)], [[2], []]);
     }
   });
 
   it("is told by its handle where it is newer", () => {
     tc([
       "qdisc add dev bond0 clsact",
-      `filter add ${EGRESS} handle 0x2 matchall action skbedit priority 7570:fff0 continue`,
+      `filter add ${EGRESS} handle 0x3 matchall action skbedit priority 7570:fff0 continue`,
     ]);
-    assert.deepEqual(findNewerLayout(read()), { device: "bond0", layout: 2 });
+    assert.deepEqual(findNewerLayout(read()), { device: "bond0", layout: 3 });
   });
 });

@@ -52,11 +52,12 @@ describe("our netlink codec against the kernel", () => {
     );
     const reports = "u32 mirred egress mirror nic0 pipe mirred egress mirror nic1 pipe gact pass";
     assert.deepEqual(tcFilters("bond0", "egress"), {
-      7570: ["matchall skbedit priority 7570:fff0 queue_mapping 0 continue"],
-      7571: [
+      7567: ["matchall skbedit priority 7570:fff0 queue_mapping 1 continue"],
+      7568: [
         `flower src ${MAC1} skbedit queue_mapping 1 pipe skbedit priority 7570:11 goto`,
         `flower src ${MAC2} skbedit queue_mapping 2 pipe skbedit priority 7570:12 goto`,
       ],
+      7570: ["matchall skbedit priority 7570:fff0 queue_mapping 0 continue"],
       7572: [reports, reports],
       7573: ["flower indev br0 gact pass"],
       7574: ["flower src 52:55:00:00:00:09 gact goto"],
@@ -155,7 +156,7 @@ describe("our netlink codec against the kernel", () => {
       "qdisc add dev nic0 root handle 1: prio",
       "qdisc add dev nic1 ingress",
       "qdisc add dev bond0 clsact",
-      "filter add dev bond0 egress protocol all pref 7571 handle 5 flower src_mac 02:00:00:00:00:01 action drop",
+      "filter add dev bond0 egress protocol all pref 7568 handle 5 flower src_mac 02:00:00:00:00:01 action drop",
       "filter add dev bond0 egress protocol all pref 9000 matchall action skbedit priority 1:1",
       "filter add dev bond0 ingress protocol ip pref 10 flower action ok",
     ]);
