@@ -62,6 +62,11 @@ export function addVswitchQueues(macs: readonly string[], bitsPerSecond: number)
   run("ovs-ofctl", "add-flows", BRIDGE, FLOWS);
 }
 
+/** Tells the bridge, for five minutes, where an address is that never sends. */
+export function learnVswitchMac(mac: string, port: string): void {
+  run("ovs-appctl", "fdb/add", BRIDGE, port, "0", mac);
+}
+
 /** Takes bridge and daemons away again. */
 export async function stopVswitch(): Promise<void> {
   vsctl("del-br", BRIDGE);

@@ -18,9 +18,9 @@ const TOGETHER = 50;
 const TOLD = 50;
 const SETTLE_MS = 15_000;
 /** A lab on a busy machine has as many vNICs as were started by then: a figure of fewer is better than none. */
-const STARTING_MS = 560_000;
-/** One run of the loop over a thousand vNICs takes an emulated processor up to a minute. */
-const PLACING_MS = 240_000;
+const STARTING_MS = 640_000;
+/** A run of the loop over a thousand vNICs takes an emulated processor up to a minute. */
+const PLACING_MS = 150_000;
 /** What asking costs is none of it. */
 const ASK_MS = 5000;
 const MB = 1e6;

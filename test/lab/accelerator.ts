@@ -16,6 +16,11 @@ export function acceleratorArguments(accelerator: Accelerator): readonly string[
       ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"];
 }
 
+/** Translation whose clock is the number of instructions: 1 ns each. */
+export const COUNTING: readonly string[] = [
+  ...["-accel", "tcg,thread=single", "-icount", "shift=0", "-cpu", "max,-cx16"],
+];
+
 /**
  * Chooses KVM where a kernel really boots with it and TCG elsewhere. The verdict is kept in the cache, for
  * this machine's kernel. UPLINKD_LAB_ACCEL=kvm or tcg decides without a probe.

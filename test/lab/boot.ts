@@ -12,7 +12,7 @@ import {
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { acceleratorArguments, chooseAccelerator } from "./accelerator.ts";
+import { acceleratorArguments, COUNTING, chooseAccelerator } from "./accelerator.ts";
 import { cached, repository } from "./cache.ts";
 import { Ports, portNames } from "./ports.ts";
 import { takeTurn } from "./turn.ts";
@@ -51,6 +51,11 @@ export interface Lab {
   readonly terminal?: boolean;
   /** No time that is judged depends on having the machine alone: others of this kind may run beside it. */
   readonly shared?: boolean;
+  /**
+   * One emulated processor whose clock counts instructions, 1 ns each: what a frame costs comes out the same on any
+   * machine, and no timer is late because others have the machine. Never with KVM.
+   */
+  readonly counted?: boolean;
   readonly stdout?: (data: Buffer) => void;
   readonly stderr?: (data: Buffer) => void;
 }
@@ -83,7 +88,8 @@ export async function bootLab(lab: Lab): Promise<Outcome> {
     const setup = `sh test/setup.sh ${isClean(lab) ? "long" : "lab"}`;
     return { kind: "broken", why: `${missing} is missing: run ${setup}`, console: "" };
   }
-  const accelerator = await chooseAccelerator();
+  const accelerator =
+    lab.counted === true ? COUNTING : acceleratorArguments(await chooseAccelerator());
   const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-lab-"));
   const share = path.join(folder, "share");
   try {
@@ -93,7 +99,7 @@ export async function bootLab(lab: Lab): Promise<Outcome> {
     // A shell is idle most of the time, and may stay open all day.
     const endTurn = lab.terminal === true ? () => undefined : await takeTurn(lab.shared === true);
     try {
-      return await runQemu(lab, qemuArguments(lab, folder, acceleratorArguments(accelerator)), {
+      return await runQemu(lab, qemuArguments(lab, folder, accelerator), {
         folder,
         ports,
       });
@@ -200,7 +206,7 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
   const root = isClean(lab) ? cached("clean/root") : "/";
   const arguments_ = [
     ...accelerator,
-    ...["-smp", "2", "-m", String(lab.memoryMiB ?? 3072)],
+    ...["-smp", lab.counted === true ? "1" : "2", "-m", String(lab.memoryMiB ?? 3072)],
     ...["-nodefaults", "-display", "none", "-no-reboot"],
     ...["-kernel", cached(`kernel-${lab.kernel}/vmlinux`)],
     ...["-initrd", cached(`initramfs-${lab.kernel}/initramfs`)],
@@ -330,6 +336,7 @@ async function main(): Promise<number> {
       results: { type: "string" },
       systemd: { type: "boolean", default: false },
       clean: { type: "boolean", default: false },
+      counted: { type: "boolean", default: false },
     },
   });
   const kernel = kernels.find((name) => name === values.kernel);
@@ -339,7 +346,7 @@ async function main(): Promise<number> {
     process.stderr.write(
       "usage: node test/lab/boot.ts [--kernel 6.1|6.12] [--cables 1..4] " +
         "[--nic virtio-net-pci|e1000e|vmxnet3[,...]] [--memory MIB] [--limit SECONDS] " +
-        "[--results FOLDER] [--systemd] [--clean] -- COMMAND [ARGUMENT...]\n",
+        "[--results FOLDER] [--systemd] [--clean] [--counted] -- COMMAND [ARGUMENT...]\n",
     );
     return 2;
   }
@@ -350,6 +357,7 @@ async function main(): Promise<number> {
     memoryMiB: Number(values.memory),
     limitSeconds: Number(values.limit),
     systemd: values.systemd,
+    counted: values.counted,
     root: values.clean ? "clean" : "machine",
     command: positionals,
     ...(values.results === undefined ? {} : { results: path.resolve(values.results) }),

@@ -30,6 +30,11 @@ export async function setLink(cable: number, up: boolean): Promise<void> {
   await Promise.all(ids.map(answered));
 }
 
+/** Has the switch's end hear nothing more, while the uplink keeps its carrier: what is sent costs nobody anything. */
+export async function deafen(cable: number): Promise<void> {
+  await answered(send({ execute: "set_link", arguments: { name: `p${cable}`, up: false } }));
+}
+
 /** Whether the uplink sees a carrier; false also while it is switched off. */
 export function hasCarrier(cable: number): boolean {
   try {
