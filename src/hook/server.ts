@@ -18,8 +18,8 @@ import {
 const DEADLINE_MS = 1500;
 /** The XML's own limit (1 MiB), and its head. */
 const MAX_REQUEST_BYTES = (1 << 20) + 4096;
-/** libvirtd runs at most 20 workers (max_workers), each waits for one hook. */
-const MAX_CONNECTIONS = 64;
+/** libvirtd runs at most 20 workers unless its operator wants more (max_workers), each waits for one hook. */
+const MAX_CONNECTIONS = 256;
 
 export interface HookServerOptions {
   /** A path to bind (mode 0600), or a listening socket that systemd has passed on. */
@@ -49,6 +49,10 @@ export async function startHookServer(options: HookServerOptions): Promise<HookS
     serve(socket, options);
   });
   server.maxConnections = MAX_CONNECTIONS;
+  server.on("drop", () => {
+    const message = `more than ${MAX_CONNECTIONS} at once: one was turned away; libvirt's events tell of its domain`;
+    options.report(new HookError("hook socket", message));
+  });
   await listen(server, options.listen);
   server.on("error", (error) => options.report(new HookError("hook socket", error.message)));
   return { close: () => close(server, sockets, options.deadlineMs ?? DEADLINE_MS) };

@@ -151,6 +151,18 @@ describe("the hook's server", () => {
     assert.ok(answers.every((answer) => answer === "accept\n"));
   });
 
+  it("says so where it turns one away", async () => {
+    await start(() => ({ accept: true }), 1000);
+    const open = Array.from({ length: 256 }, () => createConnection({ path }));
+    await Promise.all(
+      open.map((socket) => new Promise((resolve) => socket.on("connect", resolve))),
+    );
+    // Connecting is the kernel's; accepting is ours.
+    for (let turn = 0; reports.length === 0 && turn < 100; turn += 1) await send(REQUEST);
+    assert.match(reports[0]?.message ?? "", /more than 256 at once: one was turned away/);
+    for (const socket of open) socket.destroy();
+  });
+
   it("binds its socket for nobody else", async () => {
     await start(() => ({ accept: true }));
     assert.equal(statSync(path).mode & 0o777, 0o600);
