@@ -120,6 +120,8 @@ export function grantClasses(
   earlier: readonly UplinkGrants[] = [],
 ): UplinkGrants[] {
   const { roster } = load;
+  // Not the grants themselves: what is made when first asked for would keep them, and they those before them.
+  const earlierRates = earlier.map(({ allFits, rates }) => (allFits ? rates : null));
   let both: Silence | undefined;
   const either = (): Silence => {
     if (both === undefined) both = unite(silence, silenceAfterLoss);
@@ -157,8 +159,7 @@ export function grantClasses(
     const others = [...groups].filter(([other]) => other !== uplink);
     const allFits =
       plain && cut === null && others.every(([, { displaced }]) => fits(displaced, left));
-    const before = earlier[at];
-    let rates = allFits && before?.allFits === true ? before.rates : null;
+    let rates = allFits ? (earlierRates[at] ?? null) : null;
     const makeRates = () => {
       const made = new Float64Array(roster.members.length).fill(LEAST_RATE);
       // For each lost uplink in turn, its vNICs share what the residents leave, by priority.

@@ -60,6 +60,23 @@ describe("what another version has put into the kernel", () => {
     }
   });
 
+  it("is taken away behind ours where it stood elsewhere, as layout 1's filters of vNICs did", async () => {
+    tc([
+      "qdisc add dev bond0 clsact",
+      `filter add ${EGRESS} handle 0x1 matchall action skbedit priority 7570:fff0 continue`,
+      "filter add dev bond0 egress protocol all pref 7571 handle 0x7 flower src_mac 52:54:00:00:00:01 action skbedit priority 7570:10",
+    ]);
+    const marked = () =>
+      readJson<{ readonly pref: number }>("tc", "filter show dev bond0 egress").map(
+        ({ pref }) => pref,
+      );
+    assert.ok(marked().includes(7571));
+    const wanted = new Map(OURS.map((object) => [kernelKey(object), object] as const));
+    assert.deepEqual(await apply(diffKernel(read(), wanted)), []);
+    assert.deepEqual([...new Set(marked())], [7570]);
+    assert.deepEqual(handles(), [2]);
+  });
+
   it("is told by its handle where it is newer", () => {
     tc([
       "qdisc add dev bond0 clsact",
