@@ -39,7 +39,7 @@ const SETTLE_MS = 2500;
 const SPAN_MS = 6000;
 /** The counted clock gives the same again. */
 const ROUNDS = 1;
-const BIN_MS = 10;
+const BIN_MS = 20;
 /** Until a flood's start is none of what is measured. */
 const BEGINNING_MS = 500;
 
