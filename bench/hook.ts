@@ -1,11 +1,9 @@
 /** What libvirt's hook adds to an operation: hooks/qemu against a real hook server, beside a shell that exits at once. */
-import { spawn } from "node:child_process";
+import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Worker } from "node:worker_threads";
-import type { HookServerData } from "./hook-server.ts";
 import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const SCRIPT = new URL("../hooks/qemu", import.meta.url).pathname;
@@ -20,9 +18,7 @@ export const hook: Benchmark = { name: "hook", run };
 
 async function run(): Promise<Result[]> {
   const dir = mkdtempSync(join(tmpdir(), "uplinkd-bench-"));
-  const answered = new Int32Array(new SharedArrayBuffer(4));
-  const workerData: HookServerData = { path: join(dir, "hook.sock"), answered };
-  const server = new Worker(new URL("./hook-server.ts", import.meta.url), { workerData });
+  const server = fork(new URL("./hook-server.ts", import.meta.url), [join(dir, "hook.sock")]);
   await once(server, "message");
   const env = { ...process.env, UPLINKD_RUN_DIR: dir, UPLINKD_ETC_DIR: dir };
   const shell = () => timeProcess("/bin/sh", ["-c", "exit 0"], env);
@@ -56,12 +52,13 @@ async function run(): Promise<Result[]> {
       ),
       resultOf(`the slowest of the ${TOGETHER}`, "ms", [slowest], atMost(50)),
     );
-    const lacking = PAIRS + TOGETHER - (answered[0] ?? 0);
+    server.send("how many?");
+    const [answered] = (await once(server, "message")) as [number];
+    const lacking = PAIRS + TOGETHER - answered;
     results.push(resultOf("hooks that went on without an answer", "hooks", [lacking], atMost(0)));
     return results;
   } finally {
-    server.postMessage("close");
-    await once(server, "exit");
+    server.kill();
     rmSync(dir, { recursive: true });
   }
 }
