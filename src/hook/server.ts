@@ -50,7 +50,7 @@ export async function startHookServer(options: HookServerOptions): Promise<HookS
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.on("drop", () => {
-    const message = `more than ${MAX_CONNECTIONS} at once: one was turned away; libvirt's events tell of its domain`;
+    const message = `more than ${MAX_CONNECTIONS} at once: one was turned away, and libvirt's events tell of its domain later (max_workers in libvirtd.conf bounds them)`;
     options.report(new HookError("hook socket", message));
   });
   await listen(server, options.listen);
@@ -101,6 +101,8 @@ function serve(socket: Socket, options: HookServerOptions): void {
       object = `hook ${request.operation} of domain ${request.domain}`;
     }).then(({ decision, failure }) => {
       if (answered && failure !== undefined) options.report(failure);
+      if (answered && !decision.accept)
+        options.report(new HookError(object, `refused too late, it goes on: ${decision.reason}`));
       answer(decision, failure);
     });
   });

@@ -5,8 +5,8 @@ export const FILTER_PRIORITY = {
   /** bond egress, chain SOURCES_CHAIN, matchall: as catchAll, for frames of whose sender nothing there says more. */
   anySender: 7567,
   /**
-   * bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. First, since
-   * each filter that a guest's frame has to pass costs as much as a queue (docs/performance-lab.md).
+   * bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. First, so that
+   * a guest's frame passes no other filter before it (docs/performance-lab.md says what each costs).
    */
   vnic: 7568,
   /** bond egress, flower indev and src_mac: an address that a guest has besides its own, by its tap; its class. */

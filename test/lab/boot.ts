@@ -53,7 +53,8 @@ export interface Lab {
   readonly shared?: boolean;
   /**
    * One emulated processor whose clock counts instructions, 1 ns each: what a frame costs comes out the same on any
-   * machine, and no timer is late because others have the machine. Never with KVM.
+   * machine, and no timer inside is late because others have it. Cables are a thread of QEMU's own, which the clock doesn't
+   * wait for: what depends on answers wants a quiet machine all the same. Never with KVM.
    */
   readonly counted?: boolean;
   readonly stdout?: (data: Buffer) => void;

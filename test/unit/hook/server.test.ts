@@ -94,6 +94,18 @@ describe("the hook's server", () => {
     assert.match(reports[0]?.message ?? "", /not done within 100 ms/);
   });
 
+  it("tells of a refusal that came too late", async () => {
+    await start(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 120));
+      return { accept: false, reason: "500mbit don't fit" };
+    }, 50);
+    assert.equal(await send(REQUEST), "accept\n");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.match(reports[0]?.message ?? "", /not done within 50 ms/);
+    assert.match(reports[1]?.message ?? "", /refused too late, it goes on: 500mbit don't fit/);
+    assert.equal(reports[1]?.object, "hook prepare of domain web1");
+  });
+
   it("loses no request whose time was over before it was read", async () => {
     const seen: string[] = [];
     await start(({ domain }) => {
