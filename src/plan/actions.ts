@@ -2,7 +2,7 @@
  * What is to be done to domains while their team is degraded: for the settled state after a loss, which domains
  * can't get what they wanted before it, lowest priority first, sharing anew after each.
  */
-import { FAILOVER_ACTIONS, type Failover, type FailoverAction } from "../model/policy.ts";
+import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { findEnough } from "./expect.ts";
@@ -22,6 +22,78 @@ export interface Casualty {
   /** World time: once its grace is over; of one whose own home is lost and that is discarded then, now. */
   readonly dueAtMs: number;
   readonly reason: string;
+}
+
+/** One that lacks something. Of losses that have not happened hardly any reason is read: it is put into words when it is. */
+class Lacking implements Casualty {
+  readonly first: number;
+  readonly end: number;
+  readonly dueAtMs: number;
+  readonly #verdict: Verdict;
+  readonly #wantedBitsPerSecond: number;
+  readonly #getsBitsPerSecond: number;
+
+  /** @param sinceMs when the team became degraded, world time @param wanted bits per second before that, of which it `gets` */
+  constructor(
+    verdict: Verdict,
+    first: number,
+    end: number,
+    sinceMs: number,
+    wanted: number,
+    gets: number,
+  ) {
+    this.first = first;
+    this.end = end;
+    this.dueAtMs = sinceMs + verdict.graceMs;
+    this.#verdict = verdict;
+    this.#wantedBitsPerSecond = wanted;
+    this.#getsBitsPerSecond = gets;
+  }
+
+  get domain(): DomainState {
+    return this.#verdict.member.domain;
+  }
+
+  get action(): FailoverAction {
+    return this.#verdict.action;
+  }
+
+  get reason(): string {
+    const { member, why } = this.#verdict;
+    const wanted = formatRate(this.#wantedBitsPerSecond);
+    const lacks = `${member.vnic.mac} wanted ${wanted} before the loss and gets ${formatRate(this.#getsBitsPerSecond)}`;
+    return why === null ? lacks : `${lacks}; ${why}`;
+  }
+}
+
+/** What is done to a domain that lacks something. */
+interface Verdict {
+  /** The first of its vNICs that lacks something. */
+  readonly member: Member;
+  readonly action: FailoverAction;
+  readonly graceMs: number;
+  /** Why something milder is done than its policy says, or null. */
+  readonly why: string | null;
+}
+
+/** Judges a domain whose vNICs with the given indexes lack something. */
+function judgeDomain(world: World, { members }: Roster, short: readonly number[]): Verdict {
+  const member = members[short[0] as number] as Member;
+  // The strongest action holds, with its own grace time.
+  let { failover } = member.vnic.policy;
+  for (let at = 1; at < short.length; at += 1) {
+    const next = (members[short[at] as number] as Member).vnic.policy.failover;
+    if (FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(failover.action))
+      failover = next;
+  }
+  const { action, graceMs, neverPause } = failover;
+  const mild = whyMild(member.domain, action);
+  if (mild !== null) return { member, action: "throttle", graceMs, why: `only throttled: ${mild}` };
+  const nowhere = action === "migrate" ? whyNowhere(world, member.domain) : null;
+  if (nowhere === null) return { member, action, graceMs, why: null };
+  return neverPause === true
+    ? { member, action: "throttle", graceMs, why: `only throttled, not moved: ${nowhere}` }
+    : { member, action: "pause", graceMs, why: `paused, not moved: ${nowhere}` };
 }
 
 /** By what of its demand each vNIC is judged, NaN where nothing was measured. */
@@ -59,47 +131,46 @@ export function settleDegradation(
   const lacking = load.uplinks.filter(({ entry, place }) => entry.usable && enough[place] !== true);
   if (lacking.length === 0) return casualties;
   const shared = shareOut(team, load, silence);
+  // Null where everybody gets what he wants.
   const sharings = load.uplinks.map((uplink) =>
     lacking.includes(uplink) ? new Sharing(shared, uplink) : null,
   );
-  const lack = (index: number): number | null => {
-    const via = vias[index] as number;
-    const demand = judged[index] as number;
-    const sharing = sharings[via];
-    if (Number.isNaN(demand) || sharing === null) return null;
-    const gets = sharing?.expect(index) ?? 0;
-    return isShort(Math.min(demand, roster.wants[index] as number), gets) ? gets : null;
+  let open = lacking.length;
+  const closeIfEnough = (place: number): void => {
+    if (sharings[place]?.suffices !== true) return;
+    sharings[place] = null;
+    open -= 1;
   };
+  for (const { place } of lacking) closeIfEnough(place);
   // Whoever goes leaves more to the others, so those already judged to have enough needn't be asked again.
-  for (const first of roster.falling) {
+  const { falling } = roster;
+  for (let turn = 0; turn < falling.length && open > 0; turn += 1) {
+    const first = falling[turn] as number;
     const end = roster.ends[first] as number;
     if (silence[first] === 1) continue;
     let short: number[] | null = null;
     let leastGets = 0;
     for (let index = first; index < end; index += 1) {
-      const gets = lack(index);
-      if (gets === null) continue;
+      const sharing = sharings[vias[index] as number];
+      const demand = judged[index] as number;
+      if (sharing === null || Number.isNaN(demand)) continue;
+      // What nothing carries gets nothing.
+      const gets = sharing?.expect(index) ?? 0;
+      if (!isShort(Math.min(demand, roster.wants[index] as number), gets)) continue;
       if (short === null) [short, leastGets] = [[index], gets];
       else short.push(index);
     }
     if (short === null) continue;
-    const [one = first] = short;
-    const failover = strongest(short.map((index) => roster.members[index] as Member));
-    const { graceMs } = failover;
-    const domain = roster.members[first]?.domain as DomainState;
-    const { action, why } = soften(world, domain, failover);
-    casualties.push({
-      ...{ domain, first, end, action, dueAtMs: sinceMs + graceMs },
-      // Of losses that have not happened hardly any is read.
-      get reason() {
-        const lacks = lackReason(roster.members[one], judged[one], leastGets);
-        return why === null ? lacks : `${lacks}; ${why}`;
-      },
-    });
-    if (action === "throttle") continue;
-    silence.fill(1, first, end);
-    for (let index = first; index < end; index += 1)
-      sharings[vias[index] as number]?.silence(index);
+    const verdict = judgeDomain(world, roster, short);
+    const wanted = judged[short[0] as number] as number;
+    casualties.push(new Lacking(verdict, first, end, sinceMs, wanted, leastGets));
+    if (verdict.action === "throttle") continue;
+    for (let index = first; index < end; index += 1) {
+      silence[index] = 1;
+      const via = vias[index] as number;
+      sharings[via]?.silence(index);
+      closeIfEnough(via);
+    }
   }
   return casualties;
 }
@@ -135,40 +206,6 @@ function discardedAt({ roster, placement, uplinks }: Load, first: number, end: n
     if (home !== placement.vias[index] && uplinks[home]?.entry.lost === true) return index;
   }
   return -1;
-}
-
-/** Of several vNICs that lack something, the strongest action holds, with its own grace time. */
-function strongest(members: readonly Member[]): Failover {
-  const policies = members.map((member) => member.vnic.policy.failover);
-  const [only, ...others] = policies;
-  if (only !== undefined && others.length === 0) return only;
-  return policies.reduce((best, next) =>
-    FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(best.action) ? next : best,
-  );
-}
-
-function lackReason(
-  member: Member | undefined,
-  judgedBitsPerSecond: number | undefined,
-  getsBitsPerSecond: number,
-): string {
-  const demand = formatRate(judgedBitsPerSecond ?? 0);
-  return `${member?.vnic.mac} wanted ${demand} before the loss and gets ${formatRate(getsBitsPerSecond)}`;
-}
-
-/** The action that can be taken: the wanted one, or a milder one and why. */
-function soften(
-  world: World,
-  domain: DomainState,
-  { action, neverPause }: Failover,
-): { readonly action: FailoverAction; readonly why: string | null } {
-  const mild = whyMild(domain, action);
-  if (mild !== null) return { action: "throttle", why: `only throttled: ${mild}` };
-  const nowhere = action === "migrate" ? whyNowhere(world, domain) : null;
-  if (nowhere === null) return { action, why: null };
-  return neverPause === true
-    ? { action: "throttle", why: `only throttled, not moved: ${nowhere}` }
-    : { action: "pause", why: `paused, not moved: ${nowhere}` };
 }
 
 /** Why nothing stronger than throttling may be done to a domain, or null. */

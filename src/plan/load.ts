@@ -45,6 +45,12 @@ export interface Sums {
   /** Of reservations above the least rates. */
   readonly needs: number;
   readonly wants: number;
+  /** Of what they are sure of, and of the part of it that they want. */
+  readonly sures: number;
+  readonly covered: number;
+  /** By rank: what they want above what they are sure of, and the shares of those who want more. */
+  readonly lacks: readonly number[];
+  readonly shares: readonly number[];
 }
 
 /** Sorts placed vNICs by uplink. */
@@ -121,7 +127,10 @@ export function mostBeside(counts: readonly number[], place: number): number {
 export const NOBODY: Crowd = {
   size: 0,
   indexes: new Int32Array(0),
-  sums: { floors: 0, leasts: 0, fulls: 0, needs: 0, wants: 0 },
+  sums: {
+    ...{ floors: 0, leasts: 0, fulls: 0, needs: 0, wants: 0, sures: 0, covered: 0 },
+    ...{ lacks: [0, 0, 0, 0], shares: [0, 0, 0, 0] },
+  },
 };
 
 /** @param indexes in ascending order */
@@ -157,6 +166,10 @@ export function join(one: Crowd, other: Crowd): Crowd {
       fulls: a.fulls + b.fulls,
       needs: a.needs + b.needs,
       wants: a.wants + b.wants,
+      sures: a.sures + b.sures,
+      covered: a.covered + b.covered,
+      lacks: a.lacks.map((lack, rank) => lack + (b.lacks[rank] as number)),
+      shares: a.shares.map((share, rank) => share + (b.shares[rank] as number)),
     },
   };
 }
@@ -167,16 +180,28 @@ function sumUp(roster: Roster, indexes: Int32Array): Sums {
   let fulls = 0;
   let needs = 0;
   let wants = 0;
+  let sures = 0;
+  let covered = 0;
+  const lacks = [0, 0, 0, 0];
+  const shares = [0, 0, 0, 0];
   for (let position = 0; position < indexes.length; position += 1) {
     const index = indexes[position] as number;
     const least = roster.leasts[index] as number;
+    const want = roster.wants[index] as number;
+    const sure = roster.sures[index] as number;
     floors += roster.floors[index] as number;
     leasts += least;
     fulls += roster.fulls[index] as number;
     needs += Math.max(0, (roster.reservations[index] as number) - least);
-    wants += roster.wants[index] as number;
+    wants += want;
+    sures += sure;
+    covered += Math.min(want, sure);
+    if (want <= sure) continue;
+    const rank = roster.ranks[index] as number;
+    lacks[rank] = (lacks[rank] as number) + want - sure;
+    shares[rank] = (shares[rank] as number) + (roster.shares[index] as number);
   }
-  return { floors, leasts, fulls, needs, wants };
+  return { floors, leasts, fulls, needs, wants, sures, covered, lacks, shares };
 }
 
 function merge(one: Int32Array, other: Int32Array): Int32Array {

@@ -3,6 +3,7 @@
  * changed, came or went, one is read.
  */
 import type { DomainState, TeamState, VnicState, World } from "../model/world.ts";
+import { followFilling } from "./filling.ts";
 import { type Member, orderByRank, orderFalling, type Roster, readRoster } from "./roster.ts";
 import type { Claim } from "./share.ts";
 
@@ -32,7 +33,9 @@ export function changeRoster(
   // Columns say the same; who reads more of a vNIC reads it as it is now.
   if (fresh.length === 0 && members.length === old.members.length)
     return { roster: { ...old, members }, origins };
-  return { roster: splice(team, members, old, origins, fresh), origins };
+  const roster = splice(team, members, old, origins, fresh);
+  if (members.length === old.members.length) followFilling(roster, old, fresh);
+  return { roster, origins };
 }
 
 /** By list of members: the place of each domain's first, and of the next one's behind the last. */
@@ -236,6 +239,7 @@ function splice(
     floors: join(old.floors, part.floors),
     leasts: join(old.leasts, part.leasts),
     fulls: join(old.fulls, part.fulls),
+    sures: join(old.sures, part.sures),
     numbers: old.numbers,
     apart: old.apart,
     names: join(old.names, names),

@@ -53,6 +53,8 @@ export interface Roster {
   readonly floors: Float64Array;
   readonly leasts: Float64Array;
   readonly fulls: Float64Array;
+  /** What each is sure of where all fits, bits per second, without HTB's rounding: its reservation, at least its floor. */
+  readonly sures: Float64Array;
   /** Numbers of the names that somebody wants to be apart from. */
   readonly numbers: ReadonlyMap<string, number>;
   /** Names that a vNIC wants to be apart from, by number; absent for none. */
@@ -102,6 +104,7 @@ export function readRoster(
     floors: column(),
     leasts: column(),
     fulls: column(),
+    sures: column(),
     ...readNames(members),
   };
   for (let index = 0; index < size; index += 1) {
@@ -139,6 +142,7 @@ export function readRoster(
     roster.floors[index] = from;
     roster.leasts[index] = least;
     roster.fulls[index] = least + Math.floor(more / LEAST_RATE) * LEAST_RATE;
+    roster.sures[index] = Math.max(0, floor, reservation);
   }
   return { ...roster, order: orderByRank(ranks), ...orderFalling(members, ranks) };
 }

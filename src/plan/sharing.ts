@@ -3,25 +3,34 @@
  * within a prio the level up to which wants are filled only rises: it is followed, not reckoned anew. n departures cost
  * n steps.
  */
+import { PRIORITIES } from "../model/policy.ts";
 import type { TeamState } from "../model/world.ts";
 import { hostSharers, listSharers, wholeBits } from "./expect.ts";
-import { type Filling, fillingOf, makeFilling, orderByUplink } from "./filling.ts";
+import { type Filling, fillingOf, makeFilling } from "./filling.ts";
 import { floorOn, hostClaims } from "./grants.ts";
 import type { Load, UplinkLoad } from "./load.ts";
+import { CONTROL_PRIO, htbPrio } from "./priority.ts";
 import { fitClaims, fitsWhole, type Sharer, shareUplink, sum } from "./share.ts";
 
-/** The sharers of one prio that want more than they are sure of. */
+/** Those on one uplink, of one prio, that want more than they are sure of: vNICs, and classes of the host's. */
 interface Level {
-  /** By the level that fills them: vNICs by index in the roster, the host's classes behind the last of them. */
-  readonly order: Int32Array;
-  /** How many of the order are filled. */
-  filled: number;
-  /** What those filled, and all, need above what they are sure of. */
-  filledBitsPerSecond: number;
+  /** Of those not silent: what they need above what they are sure of, and of that what is filled already, bits per second. */
   neededBitsPerSecond: number;
-  /** Of those not filled. */
+  filledBitsPerSecond: number;
+  /** Of those neither silent nor filled. */
   shares: number;
+  /** The part of the filling's order that has its vNICs, and others'; those before `next` are filled. */
+  next: number;
+  readonly end: number;
+  /** The host's, who needs least for its shares first; those before `nextHost` are filled. */
+  readonly hosts: readonly Sharer[];
+  nextHost: number;
+  /** What one of its shares gets above what is sure, bits per second; NaN once it is out of date. */
+  perShare: number;
 }
+
+/** Room that must be left before sums of doubles are trusted to mean that all is enough. */
+const MARGIN_BITS_PER_SECOND = 1;
 
 /** What the sharings of one load have in common. */
 export interface Shared {
@@ -30,17 +39,17 @@ export interface Shared {
   /** Who sends nothing; changed as vNICs fall silent, and each sharing is told. */
   readonly silence: Uint8Array;
   readonly filling: Filling;
-  /** By place of the uplink. */
-  readonly orders: readonly Int32Array[];
-  /** By index in the roster: its place in the order of its prio. */
-  readonly places: Int32Array;
+  /** Indexes of those silent from the start. */
+  readonly silent: readonly number[];
 }
 
 /** Sorts who shares what. */
 export function shareOut(team: TeamState, load: Load, silence: Uint8Array): Shared {
   const filling = fillingOf(load.roster);
-  const orders = orderByUplink(load, filling);
-  return { team, load, silence, filling, orders, places: new Int32Array(silence.length) };
+  const silent: number[] = [];
+  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1))
+    silent.push(index);
+  return { team, load, silence, filling, silent };
 }
 
 export class Sharing {
@@ -49,14 +58,14 @@ export class Sharing {
   readonly #capacity: number;
   readonly #filling: Filling;
   readonly #hosts: readonly Sharer[];
-  /** Null where reservations don't fit: then each departure changes the others' rates, and all is shared anew. */
-  readonly #levels: readonly (Level | undefined)[] | null;
+  /** By prio. Null where reservations don't fit: then each departure changes the others' rates, and all is shared anew. */
+  readonly #levels: readonly Level[] | null;
   #rates = 0;
   /** Of sharing anew, by index in the roster; null: out of date. */
   #got: ReadonlyMap<number, number> | null = null;
 
   constructor(shared: Shared, uplink: UplinkLoad) {
-    const { team, load, silence } = shared;
+    const { team, load } = shared;
     const { roster } = load;
     this.#shared = shared;
     this.#uplink = uplink;
@@ -64,36 +73,67 @@ export class Sharing {
     this.#capacity = capacity;
     const floor = floorOn(load, uplink);
     const common = floor >= load.config.floorBitsPerSecond && shared.filling.mostWanted <= capacity;
-    const residents = uplink.residents.indexes;
-    this.#filling = common ? shared.filling : makeFilling(roster, residents, floor, capacity);
+    this.#filling = common
+      ? shared.filling
+      : makeFilling(roster, uplink.residents.indexes, floor, capacity);
     const claims = hostClaims(load, floor);
     const rates = fitClaims(capacity, claims, floor, 0);
     this.#hosts = hostSharers(team, capacity, rates);
-    this.#rates = sum(this.#hosts.map(sureOf));
-    const { sure } = this.#filling;
-    const { wants } = roster;
+    const held = common ? sumCommon(shared, uplink) : this.#sumOwn();
+    this.#rates = sum(this.#hosts.map(sureOf)) + held.covered;
+    const whole = fitsWhole(capacity, claims, floor, held.reserved);
+    this.#levels = whole ? this.#layOut(held) : null;
+  }
+
+  /** As sumCommon, where floors are lower or somebody wants more than there is. */
+  #sumOwn(): Held {
+    const { load, silence } = this.#shared;
+    const { claims, wants, ranks, shares: weights } = load.roster;
+    const { sure, needs } = this.#filling;
     let reserved = 0;
-    for (let position = 0; position < residents.length; position += 1) {
-      const index = residents[position] as number;
-      const least = sure[index] as number;
+    let covered = 0;
+    const lacks = PRIORITIES.map(() => 0);
+    const shares = PRIORITIES.map(() => 0);
+    for (const index of this.#uplink.residents.indexes) {
       const isSilent = silence[index] === 1;
-      if (!isSilent) this.#rates += Math.min(wants[index] as number, least);
-      if (common && !isSilent) reserved += least;
-      else {
-        const { floorBitsPerSecond = 0, reservationBitsPerSecond = 0 } = roster.claims[index] ?? {};
-        reserved += Math.max(floorBitsPerSecond, 0, isSilent ? 0 : reservationBitsPerSecond);
-      }
+      const { floorBitsPerSecond = 0, reservationBitsPerSecond = 0 } = claims[index] ?? {};
+      reserved += Math.max(floorBitsPerSecond, 0, isSilent ? 0 : reservationBitsPerSecond);
+      if (isSilent) continue;
+      covered += Math.min(wants[index] as number, sure[index] as number);
+      const need = needs[index] as number;
+      if (need <= 0) continue;
+      const rank = ranks[index] as number;
+      lacks[rank] = (lacks[rank] as number) + need;
+      shares[rank] = (shares[rank] as number) + (weights[index] as number);
     }
-    const whole = fitsWhole(capacity, claims, floor, reserved);
-    const order = common ? shared.orders[uplink.place] : this.#filling.order;
-    this.#levels = whole ? this.#sort(order ?? new Int32Array(0)) : null;
+    return { reserved, covered, lacks, shares };
+  }
+
+  #layOut({ lacks, shares }: Held): Level[] {
+    const { starts } = this.#filling;
+    return [CONTROL_PRIO, ...PRIORITIES.map(htbPrio)].map((prio, at): Level => {
+      const rank = at - 1;
+      const hosts = this.#hosts.filter((host) => host.prio === prio && needOf(host) > 0);
+      return {
+        neededBitsPerSecond: (lacks[rank] ?? 0) + sum(hosts.map(needOf)),
+        filledBitsPerSecond: 0,
+        shares: (shares[rank] ?? 0) + sum(hosts.map((host) => host.shares)),
+        next: starts[rank] ?? 0,
+        end: starts[at] as number,
+        hosts: hosts.sort((a, b) => fillsAt(a) - fillsAt(b)),
+        nextHost: 0,
+        perShare: Number.NaN,
+      };
+    });
   }
 
   /** A vNIC sends nothing any more; `silence` has it marked already. */
   silence(index: number): void {
     this.#got = null;
-    const { load, places } = this.#shared;
+    const { load } = this.#shared;
     if (this.#levels === null || load.carriers[index] !== this.#uplink.place) return;
+    for (let prio = 0; prio < this.#levels.length; prio += 1)
+      (this.#levels[prio] as Level).perShare = Number.NaN;
     const { roster } = load;
     const need = this.#filling.needs[index] as number;
     this.#rates -= Math.min(
@@ -104,8 +144,17 @@ export class Sharing {
     const level = this.#levels[(roster.ranks[index] as number) + 1];
     if (level === undefined || need <= 0) return;
     level.neededBitsPerSecond -= need;
-    if ((places[index] as number) < level.filled) level.filledBitsPerSecond -= need;
+    if ((this.#filling.places[index] as number) < level.next) level.filledBitsPerSecond -= need;
     else level.shares -= roster.shares[index] as number;
+  }
+
+  /** Whether each that isn't silent gets all that it wants. Once so, it stays so: who falls silent leaves more to the others. */
+  get suffices(): boolean {
+    // Elsewhere one may want more than there is.
+    if (this.#levels === null || this.#filling !== this.#shared.filling) return false;
+    let left = this.#capacity - this.#rates;
+    for (const level of this.#levels) left -= level.neededBitsPerSecond;
+    return left >= MARGIN_BITS_PER_SECOND;
   }
 
   /** @returns what a vNIC gets that isn't silent, whole bits per second */
@@ -117,7 +166,10 @@ export class Sharing {
     const sure = this.#filling.sure[index] as number;
     const want = Math.min(roster.wants[index] as number, this.#capacity);
     if (need <= 0) return wholeBits(Math.min(sure, want));
-    const part = this.#perShare((roster.ranks[index] as number) + 1);
+    const prio = (roster.ranks[index] as number) + 1;
+    const level = this.#levels[prio] as Level;
+    if (Number.isNaN(level.perShare)) level.perShare = this.#perShare(prio);
+    const part = level.perShare;
     return wholeBits(sure + Math.min(need, part * (roster.shares[index] as number)));
   }
 
@@ -132,61 +184,6 @@ export class Sharing {
     return this.#got;
   }
 
-  /** @param order of all prios, one after the other */
-  #sort(order: Int32Array): (Level | undefined)[] {
-    const { load, silence, places } = this.#shared;
-    const { ranks } = load.roster;
-    const levels: (Level | undefined)[] = [];
-    for (let first = 0; first < order.length; ) {
-      const rank = ranks[order[first] as number] as number;
-      let end = first;
-      while (end < order.length && ranks[order[end] as number] === rank) end += 1;
-      levels[rank + 1] = levelOf(order.subarray(first, end));
-      first = end;
-    }
-    for (const [line, host] of this.#hosts.entries()) {
-      if (needOf(host) <= 0) continue;
-      const level = levels[host.prio]?.order ?? new Int32Array(0);
-      levels[host.prio] = levelOf(this.#insert(level, silence.length + line));
-    }
-    for (const level of levels) {
-      if (level === undefined) continue;
-      for (let place = 0; place < level.order.length; place += 1) {
-        const id = level.order[place] as number;
-        if (id < silence.length) places[id] = place;
-        if (silence[id] === 1) continue;
-        level.neededBitsPerSecond += this.#needOf(id);
-        level.shares += this.#sharesOf(id);
-      }
-    }
-    return levels;
-  }
-
-  /** Puts a class of the host's in its place. */
-  #insert(order: Int32Array, id: number): Int32Array {
-    const fillsAt = this.#fillsAt(id);
-    const place = order.findIndex((other) => this.#fillsAt(other) >= fillsAt);
-    const inserted = [...order];
-    inserted.splice(place < 0 ? order.length : place, 0, id);
-    return Int32Array.from(inserted);
-  }
-
-  #needOf(id: number): number {
-    const vnics = this.#shared.silence.length;
-    if (id < vnics) return this.#filling.needs[id] as number;
-    return needOf(this.#hosts[id - vnics] as Sharer);
-  }
-
-  #sharesOf(id: number): number {
-    const vnics = this.#shared.silence.length;
-    if (id < vnics) return this.#shared.load.roster.shares[id] as number;
-    return (this.#hosts[id - vnics] as Sharer).shares;
-  }
-
-  #fillsAt(id: number): number {
-    return this.#needOf(id) / this.#sharesOf(id);
-  }
-
   /** What one share of a prio gets above what is sure, bits per second. */
   #perShare(prio: number): number {
     const levels = this.#levels ?? [];
@@ -195,21 +192,70 @@ export class Sharing {
     const level = levels[prio];
     if (level === undefined || left <= 0) return 0;
     if (left >= level.neededBitsPerSecond) return Number.POSITIVE_INFINITY;
-    const { silence } = this.#shared;
-    for (; level.filled < level.order.length; level.filled += 1) {
-      const id = level.order[level.filled] as number;
-      if (silence[id] === 1) continue;
+    const { needs, levels: fillLevels, order } = this.#filling;
+    const { shares } = this.#shared.load.roster;
+    for (;;) {
+      this.#skip(level);
+      const index = level.next < level.end ? (order[level.next] as number) : -1;
+      const host = level.hosts[level.nextHost];
+      if (index < 0 && host === undefined) return Number.POSITIVE_INFINITY;
+      const own = index < 0 ? Number.POSITIVE_INFINITY : (fillLevels[index] as number);
+      const hosts = host === undefined ? Number.POSITIVE_INFINITY : fillsAt(host);
       const perShare = (left - level.filledBitsPerSecond) / level.shares;
-      if (this.#fillsAt(id) > perShare) return perShare;
-      level.filledBitsPerSecond += this.#needOf(id);
-      level.shares -= this.#sharesOf(id);
+      if (Math.min(own, hosts) > perShare) return perShare;
+      if (host !== undefined && hosts <= own) {
+        level.filledBitsPerSecond += needOf(host);
+        level.shares -= host.shares;
+        level.nextHost += 1;
+      } else {
+        level.filledBitsPerSecond += needs[index] as number;
+        level.shares -= shares[index] as number;
+        level.next += 1;
+      }
     }
-    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Goes on to the next vNIC of a level that is on this uplink and not silent. */
+  #skip(level: Level): void {
+    const { silence, load } = this.#shared;
+    const { order } = this.#filling;
+    const { place } = this.#uplink;
+    for (; level.next < level.end; level.next += 1) {
+      const index = order[level.next] as number;
+      if (load.carriers[index] === place && silence[index] !== 1) return;
+    }
   }
 }
 
-function levelOf(order: Int32Array): Level {
-  return { order, filled: 0, filledBitsPerSecond: 0, neededBitsPerSecond: 0, shares: 0 };
+/** What is held for those on one uplink, bits per second. */
+interface Held {
+  /** Floors and reservations; of those who are silent the floors alone. */
+  readonly reserved: number;
+  /** What those who aren't silent are sure of, as far as they want it. */
+  readonly covered: number;
+  /** By rank: what they want above that, and the shares of those who want more. */
+  readonly lacks: readonly number[];
+  readonly shares: readonly number[];
+}
+
+function sumCommon({ load, filling, silent }: Shared, { place, residents }: UplinkLoad): Held {
+  const { roster, carriers } = load;
+  const { sums } = residents;
+  let { sures: reserved, covered } = sums;
+  const lacks = [...sums.lacks];
+  const shares = [...sums.shares];
+  for (const index of silent) {
+    if (carriers[index] !== place) continue;
+    const sure = roster.sures[index] as number;
+    reserved -= sure - Math.max(0, roster.claims[index]?.floorBitsPerSecond ?? 0);
+    covered -= Math.min(roster.wants[index] as number, sure);
+    const need = filling.needs[index] as number;
+    if (need <= 0) continue;
+    const rank = roster.ranks[index] as number;
+    lacks[rank] = (lacks[rank] as number) - need;
+    shares[rank] = (shares[rank] as number) - (roster.shares[index] as number);
+  }
+  return { reserved, covered, lacks, shares };
 }
 
 function sureOf({ rateBitsPerSecond, wantBitsPerSecond }: Sharer): number {
@@ -218,4 +264,8 @@ function sureOf({ rateBitsPerSecond, wantBitsPerSecond }: Sharer): number {
 
 function needOf({ rateBitsPerSecond, wantBitsPerSecond }: Sharer): number {
   return Math.max(0, wantBitsPerSecond - rateBitsPerSecond);
+}
+
+function fillsAt(host: Sharer): number {
+  return needOf(host) / host.shares;
 }

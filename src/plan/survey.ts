@@ -10,6 +10,8 @@ type Domains = readonly DomainState[];
 /** One entry a domain. */
 interface Survey {
   readonly flags: Uint8Array;
+  /** All of them together. */
+  readonly anyFlag: number;
   /** The plan to do nothing to it. */
   readonly nothing: readonly DomainPlan[];
 }
@@ -44,13 +46,16 @@ export function surveyDomains(domains: Domains, earlier: Domains = []): Survey {
   const known = FOUND.get(earlier);
   const flags = new Uint8Array(domains.length);
   const nothing = new Array<DomainPlan>(domains.length);
+  let anyFlag = 0;
   for (let index = 0; index < flags.length; index += 1) {
     const domain = domains[index] as DomainState;
     const same = known !== undefined && domain === earlier[index];
-    flags[index] = same ? (known.flags[index] as number) : lookAt(domain);
+    const flag = same ? (known.flags[index] as number) : lookAt(domain);
+    flags[index] = flag;
+    anyFlag |= flag;
     nothing[index] = same ? (known.nothing[index] as DomainPlan) : planNothing(domain.name);
   }
-  const survey = { flags, nothing };
+  const survey = { flags, anyFlag, nothing };
   FOUND.set(domains, survey);
   return survey;
 }
@@ -70,7 +75,7 @@ function planNothing(domain: string): DomainPlan {
 const NO_REASONS: readonly string[] = [];
 
 function select(domains: Domains, flag: number): DomainState[] {
-  const { flags } = surveyDomains(domains);
-  if (flags.every((flag) => flag === 0)) return [];
+  const { flags, anyFlag } = surveyDomains(domains);
+  if ((anyFlag & flag) === 0) return [];
   return domains.filter((_domain, index) => ((flags[index] as number) & flag) !== 0);
 }
