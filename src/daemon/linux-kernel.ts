@@ -6,11 +6,19 @@ import type { ClassCounters, Conflict } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
 import type { Mac } from "../model/mac.ts";
 import type { Step } from "../model/step.ts";
-import { dumpCounters, dumpKernel, dumpLinks } from "../netlink/dump.ts";
+import {
+  type DumpedKernel,
+  dumpCounters,
+  dumpLinks,
+  dumpTrafficControl,
+  linkObjects,
+  withObjects,
+} from "../netlink/dump.ts";
 import type { Link } from "../netlink/link.ts";
 import { Monitor, type MonitorEvent } from "../netlink/monitor.ts";
 import { RequestSocket } from "../netlink/socket.ts";
 import type { KernelPort, KernelSnapshot, TeamDevices } from "./ports.ts";
+import { Recent } from "./recent.ts";
 import { makerOf } from "./suspects.ts";
 
 export interface KernelListener {
@@ -32,6 +40,10 @@ export class LinuxKernel implements KernelPort {
   readonly #socket: RequestSocket;
   readonly #monitor: Monitor;
   #links: readonly Link[] = [];
+  /** Traffic control as last read, until somebody is heard of who changes it. */
+  readonly #recent = new Recent<DumpedKernel>(() => performance.now());
+  /** No events come any more. */
+  #deaf = false;
   readonly #armed = new Set<number>();
 
   private constructor(socket: RequestSocket, monitor: Monitor) {
@@ -56,17 +68,28 @@ export class LinuxKernel implements KernelPort {
   }
 
   readKernel(teams: readonly TeamDevices[]): KernelSnapshot {
-    // Queue ids and promiscuity are the links' own, and may have changed since they were last read.
-    this.#links = dumpLinks(this.#socket);
-    const dumped = dumpKernel(this.#socket, this.#links, teams);
+    const dumped = this.#readTrafficControl(teams);
     return {
-      objects: dumped.objects,
+      objects: withObjects(dumped.objects, linkObjects(this.#links, teams)),
       conflicts: dumped.foreign.map(withMaker),
       counters: dumped.counters,
       sourceCounts: dumped.sourceCounts,
       inboundCounts: dumped.inboundCounts,
       sharedHooks: [...new Set(dumped.foreignFilters.map((filter) => filter.device))],
     };
+  }
+
+  #readTrafficControl(teams: readonly TeamDevices[]): DumpedKernel {
+    const places = teams.flatMap(({ bond, ports }) =>
+      [bond, ...ports].map((name) => `${name} ${this.#ifindexOf(name)}`),
+    );
+    // A prepared plan that is being sent is nobody else's, so it isn't told as a change.
+    const mark = `${places.join(" ")} ${this.reactions()}`;
+    const known = this.#deaf ? null : this.#recent.get(mark);
+    if (known !== null) return known;
+    const dumped = dumpTrafficControl(this.#socket, this.#links, teams);
+    this.#recent.keep(dumped, mark);
+    return dumped;
   }
 
   readCounters(teams: readonly TeamDevices[]): readonly ClassCounters[] {
@@ -78,6 +101,7 @@ export class LinuxKernel implements KernelPort {
   }
 
   apply(steps: readonly Step[]): Promise<readonly NetlinkError[]> {
+    this.#recent.forget();
     const apply = () => applySteps(steps, this.#socket, (name) => this.#ifindexOf(name));
     return steps.length < MANY_STEPS ? apply() : this.#monitor.withoutTrafficControl(apply);
   }
@@ -103,6 +127,7 @@ export class LinuxKernel implements KernelPort {
   react(port: string): boolean {
     const ifindex = this.#ifindexOf(port);
     if (ifindex === undefined || !this.#armed.delete(ifindex)) return false;
+    this.#recent.forget();
     this.#monitor.react(ifindex);
     return true;
   }
@@ -116,6 +141,10 @@ export class LinuxKernel implements KernelPort {
   }
 
   receive(event: MonitorEvent, listener: KernelListener): void {
+    // What a guest's tap does is of no matter to it; what a port or a bond does may be.
+    const isOthers =
+      event.type === "link" && event.link.bond === null && event.link.bondPort === null;
+    if (!isOthers) this.#recent.forget();
     switch (event.type) {
       case "link":
         listener.onLink(`link ${event.link.name} ${event.removed ? "gone" : "changed"}`);
@@ -138,6 +167,7 @@ export class LinuxKernel implements KernelPort {
         return;
       }
       case "failed":
+        this.#deaf = true;
         listener.onFailed(event.message);
     }
   }

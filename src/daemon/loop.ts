@@ -2,7 +2,6 @@
  * The one way through: observe, plan, diff, apply, verify. Any event leads here; running it twice changes nothing.
  * One run at a time: who asks during a run gets the next one, which then sees what they asked about.
  */
-
 import { diffKernel } from "../diff/diff.ts";
 import { diffRelease } from "../diff/release.ts";
 import type { UplinkError } from "../model/errors.ts";
@@ -227,8 +226,7 @@ export class ControlLoop {
       this.#balance = observeBalance(this.#balance, planned.plan, this.#moves, nowMs);
     }
     const { sourceCounts, inboundCounts } = snapshot;
-    const counts = { sourceCounts, inboundCounts };
-    const run: Run = { world, ...planned, moves: this.#moves, ...counts, steps };
+    const run: Run = { world, ...planned, moves: this.#moves, sourceCounts, inboundCounts, steps };
     const sources = world.teams.flatMap((team) => describeSources(team, world, sourceCounts) ?? []);
     this.#sources.note(sources, nowMs, log);
     this.#last = run;
@@ -375,7 +373,9 @@ export class ControlLoop {
     nowMs: number,
     refused: readonly UplinkError[],
   ): void {
-    const { objects } = this.#options.kernel.readKernel(devices);
+    const { kernel } = this.#options;
+    kernel.readLinks();
+    const { objects } = kernel.readKernel(devices);
     const open = this.#contests.sift(
       this.#diff(objects, run.plan.kernel).filter((step) => step.object.kind !== "active-port"),
       run.plan.kernel,

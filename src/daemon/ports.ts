@@ -27,6 +27,7 @@ export interface KernelSnapshot {
 /** All calls end when the kernel has answered; they take milliseconds, never wait for events. */
 export interface KernelPort {
   readonly readLinks: () => readonly LinkState[];
+  /** What stands there, on links as they were last read; all but what links say themselves may be as of a moment ago. */
   readonly readKernel: (teams: readonly TeamDevices[]) => KernelSnapshot;
   readonly readCounters: (teams: readonly TeamDevices[]) => readonly ClassCounters[];
   /** Runs the steps in order, all of them; returns the refusals. */

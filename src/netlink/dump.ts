@@ -10,8 +10,6 @@ import {
   type KernelMap,
   type KernelObject,
   kernelKey,
-  type PortAction,
-  type UplinkAction,
 } from "../model/kernel.ts";
 import { actionIndex, parseActionIndex } from "../model/layout.ts";
 import type { SourceCount } from "../model/source-count.ts";
@@ -67,8 +65,44 @@ export function dumpKernel(
   links: readonly Link[],
   teams: readonly TeamDevices[],
 ): DumpedKernel {
+  const dumped = dumpTrafficControl(socket, links, teams);
+  return { ...dumped, objects: withObjects(dumped.objects, linkObjects(links, teams)) };
+}
+
+/** What links say themselves: a bond's options and active port, its ports' queue ids and promiscuity. */
+export function linkObjects(
+  links: readonly Link[],
+  teams: readonly TeamDevices[],
+): readonly KernelObject[] {
   const byName = new Map(links.map((link) => [link.name, link]));
   const byIndex = new Map(links.map((link) => [link.ifindex, link]));
+  return teams.flatMap((team) => {
+    const bond = byName.get(team.bond);
+    const ports = team.ports.flatMap((name) => byName.get(name) ?? []);
+    return [
+      ...(bond === undefined ? [] : bondObjects(bond, byIndex)),
+      ...ports.flatMap(portObjects),
+    ];
+  });
+}
+
+/** The same objects and some more. */
+export function withObjects(objects: KernelMap, more: readonly KernelObject[]): KernelMap {
+  const all = new Map(objects);
+  for (const object of more) all.set(kernelKey(object), object);
+  return all;
+}
+
+/**
+ * The rest: qdiscs, classes, queues, filters, shared actions, and what clashes with them.
+ * @throws NetlinkError
+ */
+export function dumpTrafficControl(
+  socket: Pick<RequestSocket, "dump">,
+  links: readonly Link[],
+  teams: readonly TeamDevices[],
+): DumpedKernel {
+  const byName = new Map(links.map((link) => [link.name, link]));
   const qdiscs = Map.groupBy(
     socket.dump("qdiscs", dumpQdiscsMessage(), parseQdisc),
     (q) => q.ifindex,
@@ -88,14 +122,15 @@ export function dumpKernel(
   for (const team of teams) {
     const bond = byName.get(team.bond);
     if (bond !== undefined) {
-      addBond(found, bond, byIndex, actions);
+      const base = parseActionIndex(actionIndex(bond.ifindex, 0, 0))?.bondIfindex;
+      for (const action of actions)
+        if (parseActionIndex(action.index)?.bondIfindex === base) found.objects.push(action);
       addClsact(found, socket, bond, qdiscs.get(bond.ifindex) ?? []);
     }
     for (const name of team.ports) {
       const port = byName.get(name);
       if (port === undefined) continue;
       const own = qdiscs.get(port.ifindex) ?? [];
-      addPort(found, port);
       addHtb(found, socket, port, own);
       addClsact(found, socket, port, own);
     }
@@ -130,34 +165,19 @@ interface Found {
   readonly directPackets: Map<string, number>;
 }
 
-function addBond(
-  found: Found,
-  bond: Link,
-  byIndex: ReadonlyMap<number, Link>,
-  actions: readonly (PortAction | UplinkAction)[],
-): void {
-  if (bond.bond !== null) {
-    const { updelayMs, activeIfindex } = bond.bond;
-    found.objects.push(
-      { kind: "bond-option", bond: bond.name, updelayMs },
-      { kind: "active-port", bond: bond.name, port: byIndex.get(activeIfindex)?.name ?? null },
-    );
-  }
-  const base = parseActionIndex(actionIndex(bond.ifindex, 0, 0))?.bondIfindex;
-  for (const action of actions) {
-    if (parseActionIndex(action.index)?.bondIfindex === base) found.objects.push(action);
-  }
+function bondObjects(bond: Link, byIndex: ReadonlyMap<number, Link>): KernelObject[] {
+  if (bond.bond === null) return [];
+  const { updelayMs, activeIfindex } = bond.bond;
+  return [
+    { kind: "bond-option", bond: bond.name, updelayMs },
+    { kind: "active-port", bond: bond.name, port: byIndex.get(activeIfindex)?.name ?? null },
+  ];
 }
 
-function addPort(found: Found, port: Link): void {
-  found.objects.push({ kind: "promiscuity", device: port.name, on: port.promiscuous });
-  if (port.bondPort !== null) {
-    found.objects.push({
-      kind: "port-queue",
-      device: port.name,
-      queueId: port.bondPort.queueId,
-    });
-  }
+function portObjects({ name: device, promiscuous, bondPort }: Link): KernelObject[] {
+  const promiscuity = { kind: "promiscuity", device, on: promiscuous } as const;
+  if (bondPort === null) return [promiscuity];
+  return [promiscuity, { kind: "port-queue", device, queueId: bondPort.queueId }];
 }
 
 function addHtb(

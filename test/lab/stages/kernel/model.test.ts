@@ -56,6 +56,7 @@ describe("the simulation's model of the kernel", () => {
           const what = `batch ${index} of ${batches.length}: ${JSON.stringify(batch)}`;
           refusals += expected.length;
           assert.deepEqual(told(refused), told(expected), what);
+          kernel.readLinks();
           const modelled = [...model.readKernel(TEAM).objects.values()];
           assert.deepEqual(
             byKey(kernel.readKernel(TEAM).objects.values()),
