@@ -1,6 +1,7 @@
 /**
  * How exactly limits, shares and reservations hold: few and many flows, TCP and UDP, large and small frames. To be run where
- * the processor's clock counts instructions (Lab.counted): TCP hears of a late acknowledgement as it does of a full queue.
+ * the processor's clock counts instructions (Lab.counted), by cables that this clock waits for: TCP hears of a late
+ * acknowledgement as it does of a full queue.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { resetToBare } from "../../test/lab/bare.ts";
@@ -8,9 +9,9 @@ import { ip } from "../../test/lab/command.ts";
 import { startDaemon } from "../../test/lab/daemon.ts";
 import { type Guest, labConfig, startGuest, whereIs } from "../../test/lab/guests.ts";
 import { buildHost } from "../../test/lab/host.ts";
-import { pull } from "../../test/lab/qmp.ts";
 import { outside } from "../../test/lab/switch.ts";
 import { Flood, measureClassRates, Sink, Stream } from "../../test/lab/traffic.ts";
+import { pullInside, wireInside, wireOutside } from "../../test/lab/wires.ts";
 import { atLeast, atMost, type Benchmark, type Result, resultOf } from "../result.ts";
 
 const MBIT = 1e6;
@@ -79,6 +80,7 @@ export const shaping: Benchmark = {
 /** Four guests on one uplink, and each kind of traffic that is measured on such a line. */
 async function measureLine(line: Line): Promise<readonly Result[]> {
   await resetToBare();
+  wireInside();
   await buildHost();
   const daemon = await startDaemon({ config: labConfig({ speed: words(line.rate) }) });
   const on = (number: number, name: string, bandwidth: string) =>
@@ -103,6 +105,7 @@ async function measureLine(line: Line): Promise<readonly Result[]> {
     if (rounds.length > 0) results.push(...describe(kind, rounds));
   }
   await daemon.kill();
+  wireOutside();
   return results;
 }
 
@@ -177,6 +180,7 @@ export const highPriority: Benchmark = {
   name: "high-priority",
   run: async () => {
     await resetToBare();
+    wireInside();
     await buildHost();
     const daemon = await startDaemon({ config: labConfig({ speed: words(NARROW.rate) }) });
     const high = startGuest(
@@ -204,12 +208,13 @@ export const highPriority: Benchmark = {
     const startedMs = performance.now();
     await sleep(BEGINNING_MS + SETTLE_MS);
     const pulledMs = performance.now();
-    await pull(0);
+    await pullInside(0);
     await sleep(SETTLE_MS);
     await Promise.all(senders.map((sender) => sender.stop()));
     const { windows } = await highSink.stop();
     await lowSink.stop();
     await daemon.kill();
+    wireOutside();
     // Payload is what the sink counts.
     const least = (0.95 * NARROW.reserved * (158 / 200) * BIN_MS) / 8000;
     const binAt = (atMs: number) => Math.round((atMs - sinkMs) / BIN_MS);

@@ -6,11 +6,13 @@ import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { findEnough } from "./expect.ts";
+import { fillingOf } from "./filling.ts";
+import { findFlagged } from "./flagged.ts";
 import type { Load } from "./load.ts";
 import { whyNowhere } from "./migration.ts";
 import type { Member, Roster } from "./roster.ts";
 import { isShort } from "./share.ts";
-import { Sharing, shareOut } from "./sharing.ts";
+import { Sharing } from "./sharing.ts";
 
 /** A domain that is to be throttled, discarded, paused or migrated. */
 export interface Casualty {
@@ -63,6 +65,32 @@ class Lacking implements Casualty {
     const wanted = formatRate(this.#wantedBitsPerSecond);
     const lacks = `${member.vnic.mac} wanted ${wanted} before the loss and gets ${formatRate(this.#getsBitsPerSecond)}`;
     return why === null ? lacks : `${lacks}; ${why}`;
+  }
+}
+
+/** One whose home is lost, and that is discarded then. */
+class Discarding implements Casualty {
+  readonly action = "discard";
+  readonly first: number;
+  readonly end: number;
+  readonly dueAtMs: number;
+  readonly #members: Roster["members"];
+  readonly #home: string;
+
+  constructor({ members }: Roster, first: number, end: number, nowMs: number, home: string) {
+    this.first = first;
+    this.end = end;
+    this.dueAtMs = nowMs;
+    this.#members = members;
+    this.#home = home;
+  }
+
+  get domain(): DomainState {
+    return (this.#members[this.first] as Member).domain;
+  }
+
+  get reason(): string {
+    return `its home ${this.#home} is lost, and its policy discards then`;
   }
 }
 
@@ -122,15 +150,14 @@ export function settleDegradation(
     const index = discardedAt(load, first, end);
     if (index < 0) continue;
     silence.fill(1, first, end);
-    const entry = { domain: roster.members[first]?.domain as DomainState, first, end };
-    const home = load.uplinks[load.placement.homes[index] as number]?.entry.uplink.name;
-    const reason = `its home ${home} is lost, and its policy discards then`;
-    casualties.push({ ...entry, action: "discard", dueAtMs: world.nowMs, reason });
+    const home = load.uplinks[load.placement.homes[index] as number]?.entry.uplink.name ?? "";
+    casualties.push(new Discarding(roster, first, end, world.nowMs, home));
   }
-  const enough = findEnough(team, load, silence);
+  const silent = findFlagged(silence);
+  const enough = findEnough(team, load, silence, silent);
   const lacking = load.uplinks.filter(({ entry, place }) => entry.usable && enough[place] !== true);
   if (lacking.length === 0) return casualties;
-  const shared = shareOut(team, load, silence);
+  const shared = { team, load, silence, filling: fillingOf(roster), silent };
   // Null where everybody gets what he wants.
   const sharings = load.uplinks.map((uplink) =>
     lacking.includes(uplink) ? new Sharing(shared, uplink) : null,

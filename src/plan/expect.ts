@@ -1,5 +1,6 @@
 /** What each vNIC gets on the uplink that carries it, as HTB shares it. */
 import type { TeamState } from "../model/world.ts";
+import { flaggedIn } from "./flagged.ts";
 import { fitResidents, type Silence } from "./grants.ts";
 import { hostDemands, hostLines } from "./host.ts";
 import type { Load, UplinkLoad } from "./load.ts";
@@ -23,7 +24,7 @@ export function wholeBits(bitsPerSecond: number): number {
 export function expectRates(team: TeamState, load: Load, silence: Silence): Float64Array {
   const { wants, members } = load.roster;
   const expected = new Float64Array(members.length);
-  const enough = findEnough(team, load, silence);
+  const enough = findEnough(team, load, silence, silence === null ? [] : flaggedIn(silence));
   for (const uplink of load.uplinks) {
     if (!uplink.entry.usable) continue;
     const { indexes } = uplink.residents;
@@ -56,15 +57,22 @@ export function expectHost(
   return shareUplink(uplink.entry.capacityBitsPerSecond, sharers).slice(0, hosts).map(wholeBits);
 }
 
-/** Whether everybody on each usable uplink gets all that it wants, whoever comes first; by place. */
-export function findEnough(team: TeamState, load: Load, silence: Silence): boolean[] {
+/**
+ * Whether everybody on each usable uplink gets all that it wants, whoever comes first; by place.
+ * @param silent indexes of who sends nothing
+ */
+export function findEnough(
+  team: TeamState,
+  load: Load,
+  silence: Silence,
+  silent: readonly number[],
+): boolean[] {
   const { carriers, roster } = load;
   const { wants } = roster;
   const silenced = new Float64Array(load.uplinks.length);
-  for (let index = silence?.indexOf(1) ?? -1; index >= 0; ) {
+  for (const index of silent) {
     const place = carriers[index] as number;
     silenced[place] = (silenced[place] as number) + (wants[index] as number);
-    index = silence?.indexOf(1, index + 1) ?? -1;
   }
   return load.uplinks.map(({ entry, place, residents }) => {
     if (!entry.usable) return false;

@@ -6,6 +6,7 @@
  * Where all fits, each class has its whole reservation and nobody's rate depends on another's: then sums are enough,
  * and fitClaims is not asked.
  */
+import { flaggedIn } from "./flagged.ts";
 import { hostLines } from "./host.ts";
 import type { Crowd, Load, Sums, UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO } from "./priority.ts";
@@ -210,8 +211,7 @@ function sumSilent(load: Load, silence: Silence, already: Silence): Silenced[] |
   if (silence === null) return null;
   const { roster, carriers } = load;
   const sums = load.uplinks.map((): Silenced => ({ fulls: 0, needs: 0 }));
-  // Mostly few are silent: the search for the next one is the engine's.
-  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1)) {
+  for (const index of flaggedIn(silence)) {
     const sum = sums[carriers[index] as number];
     if (sum !== undefined && already?.[index] !== 1) addClaim(sum, roster, index);
   }

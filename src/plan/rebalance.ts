@@ -154,7 +154,9 @@ function spreadOf(asked: RebalanceCase, usable: readonly number[]): Spread {
 
 /** Whether a placement gives anybody another uplink than the kernel has, or a first one. */
 export function changesUplinks({ senders }: Presence, { vias }: Placement): boolean {
-  return vias.some((via, index) => via !== senders[index]);
+  for (let index = 0; index < vias.length; index += 1)
+    if (vias[index] !== senders[index]) return true;
+  return false;
 }
 
 /** What the host itself is measured to send, all of it by the active port. */

@@ -6,7 +6,7 @@
 import { PRIORITIES } from "../model/policy.ts";
 import type { TeamState } from "../model/world.ts";
 import { hostSharers, listSharers, wholeBits } from "./expect.ts";
-import { type Filling, fillingOf, makeFilling } from "./filling.ts";
+import { type Filling, makeFilling } from "./filling.ts";
 import { floorOn, hostClaims } from "./grants.ts";
 import type { Load, UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO, htbPrio } from "./priority.ts";
@@ -41,15 +41,6 @@ export interface Shared {
   readonly filling: Filling;
   /** Indexes of those silent from the start. */
   readonly silent: readonly number[];
-}
-
-/** Sorts who shares what. */
-export function shareOut(team: TeamState, load: Load, silence: Uint8Array): Shared {
-  const filling = fillingOf(load.roster);
-  const silent: number[] = [];
-  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1))
-    silent.push(index);
-  return { team, load, silence, filling, silent };
 }
 
 export class Sharing {

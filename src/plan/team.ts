@@ -6,6 +6,7 @@ import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
 import { type Earlier, loadAgain, sameGround, shareColumns } from "./earlier.ts";
 import { expectHost, expectRates } from "./expect.ts";
+import { flaggedIn } from "./flagged.ts";
 import { grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
 import { followHash } from "./hash.ts";
 import { hostReservation } from "./host.ts";
@@ -196,7 +197,7 @@ export function shortOf({ asked, placement, grants, silence }: TeamResult): numb
   }
   // What is neither cut nor silent has its whole reservation.
   if (silence === null || whole.size === 0) return short;
-  for (let index = silence.indexOf(1); index >= 0; index = silence.indexOf(1, index + 1))
+  for (const index of flaggedIn(silence))
     if (whole.has(placement.vias[index] as number)) judgeRate(index, leasts[index] as number);
   return short;
 }
@@ -218,16 +219,17 @@ function findSilent(
 ): { silence: Silence; discarded: Silence } {
   let silence: Silence = null;
   let discarded: Silence = null;
-  for (const { domain, action, dueAtMs, first, end } of casualties) {
-    const due = dueAtMs <= world.nowMs;
+  for (const casualty of casualties) {
+    const { action, first, end } = casualty;
+    const due = casualty.dueAtMs <= world.nowMs;
     const stopped = action === "pause" || action === "migrate";
-    const isDone = world.hypothetical === true ? due : isPaused(world, domain);
     const discards = action === "discard" && due;
     if (discards) {
       discarded ??= new Uint8Array(members.length);
       discarded.fill(1, first, end);
     }
-    if (discards || (stopped && isDone)) {
+    const isDone = () => (world.hypothetical === true ? due : isPaused(world, casualty.domain));
+    if (discards || (stopped && isDone())) {
       silence ??= new Uint8Array(members.length);
       silence.fill(1, first, end);
     }
