@@ -18,7 +18,7 @@ const TOGETHER = 50;
 const TOLD = 50;
 const SETTLE_MS = 15_000;
 /** A lab on a busy machine has as many vNICs as were started by then: a figure of fewer is better than none. */
-const STARTING_MS = 640_000;
+const STARTING_MS = 1_900_000;
 /** A run of the loop over a thousand vNICs takes an emulated processor up to a minute. */
 const PLACING_MS = 150_000;
 /** What asking costs is none of it. */

@@ -12,7 +12,12 @@ import {
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { acceleratorArguments, COUNTING, chooseAccelerator } from "./accelerator.ts";
+import {
+  acceleratorArguments,
+  type CountedClock,
+  chooseAccelerator,
+  countingArguments,
+} from "./accelerator.ts";
 import { cached, repository } from "./cache.ts";
 import { Ports, portNames } from "./ports.ts";
 import { takeTurn } from "./turn.ts";
@@ -52,11 +57,10 @@ export interface Lab {
   /** No time that is judged depends on having the machine alone: others of this kind may run beside it. */
   readonly shared?: boolean;
   /**
-   * One emulated processor whose clock counts instructions, 1 ns each: what a frame costs comes out the same on any
-   * machine, and no timer inside is late because others have it. Cables are a thread of QEMU's own, which the clock doesn't
-   * wait for: what depends on answers wants a quiet machine all the same. Never with KVM.
+   * A clock that counts instructions: what a frame costs comes out the same on any machine. With one that skips, cables
+   * are to be wired inside (wires.ts). Never with KVM.
    */
-  readonly counted?: boolean;
+  readonly counted?: CountedClock;
   readonly stdout?: (data: Buffer) => void;
   readonly stderr?: (data: Buffer) => void;
 }
@@ -90,7 +94,9 @@ export async function bootLab(lab: Lab): Promise<Outcome> {
     return { kind: "broken", why: `${missing} is missing: run ${setup}`, console: "" };
   }
   const accelerator =
-    lab.counted === true ? COUNTING : acceleratorArguments(await chooseAccelerator());
+    lab.counted === undefined
+      ? acceleratorArguments(await chooseAccelerator())
+      : countingArguments(lab.counted);
   const folder = mkdtempSync(path.join(os.tmpdir(), "uplinkd-lab-"));
   const share = path.join(folder, "share");
   try {
@@ -207,7 +213,7 @@ function qemuArguments(lab: Lab, folder: string, accelerator: readonly string[])
   const root = isClean(lab) ? cached("clean/root") : "/";
   const arguments_ = [
     ...accelerator,
-    ...["-smp", lab.counted === true ? "1" : "2", "-m", String(lab.memoryMiB ?? 3072)],
+    ...["-smp", lab.counted === undefined ? "2" : "1", "-m", String(lab.memoryMiB ?? 3072)],
     ...["-nodefaults", "-display", "none", "-no-reboot"],
     ...["-kernel", cached(`kernel-${lab.kernel}/vmlinux`)],
     ...["-initrd", cached(`initramfs-${lab.kernel}/initramfs`)],
@@ -337,17 +343,19 @@ async function main(): Promise<number> {
       results: { type: "string" },
       systemd: { type: "boolean", default: false },
       clean: { type: "boolean", default: false },
-      counted: { type: "boolean", default: false },
+      counted: { type: "string" },
     },
   });
   const kernel = kernels.find((name) => name === values.kernel);
   const nics = values.nic.split(",").filter((name): name is NicModel => name in nicModules);
   const cables = Number(values.cables);
-  if (kernel === undefined || nics.length === 0 || positionals.length === 0 || !(cables <= 4)) {
+  const counted = (["waits", "skips"] as const).find((clock) => clock === values.counted);
+  const isWrong = !(cables <= 4) || values.counted !== counted;
+  if (kernel === undefined || nics.length === 0 || positionals.length === 0 || isWrong) {
     process.stderr.write(
       "usage: node test/lab/boot.ts [--kernel 6.1|6.12] [--cables 1..4] " +
         "[--nic virtio-net-pci|e1000e|vmxnet3[,...]] [--memory MIB] [--limit SECONDS] " +
-        "[--results FOLDER] [--systemd] [--clean] [--counted] -- COMMAND [ARGUMENT...]\n",
+        "[--results FOLDER] [--systemd] [--clean] [--counted waits|skips] -- COMMAND [ARGUMENT...]\n",
     );
     return 2;
   }
@@ -358,10 +366,10 @@ async function main(): Promise<number> {
     memoryMiB: Number(values.memory),
     limitSeconds: Number(values.limit),
     systemd: values.systemd,
-    counted: values.counted,
     root: values.clean ? "clean" : "machine",
     command: positionals,
     ...(values.results === undefined ? {} : { results: path.resolve(values.results) }),
+    ...(counted === undefined ? {} : { counted }),
   });
   return outcome.kind === "ended" ? outcome.exitCode : reportBroken(outcome);
 }
