@@ -17,7 +17,7 @@ import {
 import type { Link } from "../netlink/link.ts";
 import { Monitor, type MonitorEvent } from "../netlink/monitor.ts";
 import { RequestSocket } from "../netlink/socket.ts";
-import type { KernelPort, KernelSnapshot, TeamDevices } from "./ports.ts";
+import type { KernelPort, KernelSnapshot, Reading, TeamDevices } from "./ports.ts";
 import { Recent } from "./recent.ts";
 import { makerOf } from "./suspects.ts";
 
@@ -40,7 +40,7 @@ export class LinuxKernel implements KernelPort {
   readonly #socket: RequestSocket;
   readonly #monitor: Monitor;
   #links: readonly Link[] = [];
-  /** Traffic control as last read, until somebody is heard of who changes it. */
+  /** Traffic control as it was read to be kept. */
   readonly #recent = new Recent<DumpedKernel>(() => performance.now());
   /** No events come any more. */
   #deaf = false;
@@ -67,8 +67,11 @@ export class LinuxKernel implements KernelPort {
     return this.#links.map(toState);
   }
 
-  readKernel(teams: readonly TeamDevices[]): KernelSnapshot {
-    const dumped = this.#readTrafficControl(teams);
+  readKernel(teams: readonly TeamDevices[], reading: Reading = "anew"): KernelSnapshot {
+    const mark = this.#markOf(teams);
+    const kept = reading === "as kept" && !this.#deaf ? this.#recent.take(mark) : null;
+    const dumped = kept ?? dumpTrafficControl(this.#socket, this.#links, teams);
+    if (reading === "to keep") this.#recent.keep(dumped, mark);
     return {
       objects: withObjects(dumped.objects, linkObjects(this.#links, teams)),
       conflicts: dumped.foreign.map(withMaker),
@@ -79,17 +82,12 @@ export class LinuxKernel implements KernelPort {
     };
   }
 
-  #readTrafficControl(teams: readonly TeamDevices[]): DumpedKernel {
+  /** Of which devices something is read, and what had been told of changes until then: by others, and by prepared plans. */
+  #markOf(teams: readonly TeamDevices[]): string {
     const places = teams.flatMap(({ bond, ports }) =>
       [bond, ...ports].map((name) => `${name} ${this.#ifindexOf(name)}`),
     );
-    // A prepared plan that is being sent is nobody else's, so it isn't told as a change.
-    const mark = `${places.join(" ")} ${this.reactions()}`;
-    const known = this.#deaf ? null : this.#recent.get(mark);
-    if (known !== null) return known;
-    const dumped = dumpTrafficControl(this.#socket, this.#links, teams);
-    this.#recent.keep(dumped, mark);
-    return dumped;
+    return `${places.join(" ")} ${this.#monitor.changes} ${this.#monitor.reactions}`;
   }
 
   readCounters(teams: readonly TeamDevices[]): readonly ClassCounters[] {
@@ -141,10 +139,6 @@ export class LinuxKernel implements KernelPort {
   }
 
   receive(event: MonitorEvent, listener: KernelListener): void {
-    // What a guest's tap does is of no matter to it; what a port or a bond does may be.
-    const isOthers =
-      event.type === "link" && event.link.bond === null && event.link.bondPort === null;
-    if (!isOthers) this.#recent.forget();
     switch (event.type) {
       case "link":
         listener.onLink(`link ${event.link.name} ${event.removed ? "gone" : "changed"}`);

@@ -31,7 +31,7 @@ import type { Journal } from "./journal.ts";
 import { judgeTampering } from "./judgement.ts";
 import { latchDemand, sameDemand } from "./latch.ts";
 import { Outages } from "./outages.ts";
-import type { KernelPort, PathSource, TeamDevices } from "./ports.ts";
+import type { KernelPort, PathSource, Reading, TeamDevices } from "./ports.ts";
 import type { Registry } from "./registry.ts";
 import { describeSources, SourceWatch } from "./sources.ts";
 import { narratePlan } from "./story.ts";
@@ -175,11 +175,13 @@ export class ControlLoop {
   }
 
   async #runOnce(): Promise<Run> {
-    const { log, now } = this.#options;
-    const reactions = this.#options.kernel.reactions();
-    const { links, teams, devices, looked, snapshot } = this.#look();
+    const { log, now, kernel } = this.#options;
+    const reactions = kernel.reactions();
+    // Who evens out the load waits for empty queues, so it wants counters as they are.
+    const evens = this.#loaded.config.teams.some(({ rebalance }) => rebalance.mode === "on");
+    const { links, teams, devices, looked, snapshot } = this.#look(evens ? "anew" : "as kept");
     // Its news may still be on the way here.
-    if (this.#options.kernel.reactions() !== this.#reactionsBefore) this.#settled = null;
+    if (kernel.reactions() !== this.#reactionsBefore) this.#settled = null;
     this.#reactionsBefore = reactions;
     const nowMs = now();
     const { paths, block } = this.#options.probes;
@@ -236,13 +238,13 @@ export class ControlLoop {
   }
 
   /** Reads all that may be ours, in the teams and where we left it. */
-  #look() {
+  #look(reading: Reading = "anew") {
     const { kernel, journal } = this.#options;
     const links = kernel.readLinks();
     const teams = findTeams(this.#loaded.config, links);
     const devices = teams.map((team) => devicesOf(team, links));
     const looked = [...devices, findStrays(journal.contents, devices, links)];
-    return { links, teams, devices, looked, snapshot: kernel.readKernel(looked) };
+    return { links, teams, devices, looked, snapshot: kernel.readKernel(looked, reading) };
   }
 
   /** The world as the last run saw it, as it would be with these domains in it, too; null before the first run. */
@@ -324,11 +326,8 @@ export class ControlLoop {
       if (saved !== null) {
         this.#settled = null;
         if (this.#drift.noteUnsaved(due, nowMs, saved.message)) return;
-        log.tell(
-          "error",
-          "state-unwritable",
-          `nothing is changed: ${saved.object} ${saved.message}`,
-        );
+        const why = `nothing is changed: ${saved.object} ${saved.message}`;
+        log.tell("error", "state-unwritable", why);
         return;
       }
       const applyEnds = this.durations.begin("apply");
@@ -375,7 +374,7 @@ export class ControlLoop {
   ): void {
     const { kernel } = this.#options;
     kernel.readLinks();
-    const { objects } = kernel.readKernel(devices);
+    const { objects } = kernel.readKernel(devices, "to keep");
     const open = this.#contests.sift(
       this.#diff(objects, run.plan.kernel).filter((step) => step.object.kind !== "active-port"),
       run.plan.kernel,

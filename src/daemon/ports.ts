@@ -24,11 +24,17 @@ export interface KernelSnapshot {
   readonly sharedHooks: readonly string[];
 }
 
+/**
+ * How the kernel is read: anew; anew and to be kept for who comes next; or as it was kept a moment ago, if nobody was heard of
+ * since who changed anything. What links say themselves is never kept.
+ */
+export type Reading = "anew" | "to keep" | "as kept";
+
 /** All calls end when the kernel has answered; they take milliseconds, never wait for events. */
 export interface KernelPort {
   readonly readLinks: () => readonly LinkState[];
-  /** What stands there, on links as they were last read; all but what links say themselves may be as of a moment ago. */
-  readonly readKernel: (teams: readonly TeamDevices[]) => KernelSnapshot;
+  /** What stands there, on links as they were last read. */
+  readonly readKernel: (teams: readonly TeamDevices[], reading?: Reading) => KernelSnapshot;
   readonly readCounters: (teams: readonly TeamDevices[]) => readonly ClassCounters[];
   /** Runs the steps in order, all of them; returns the refusals. */
   readonly apply: (steps: readonly Step[]) => Promise<readonly NetlinkError[]>;

@@ -20,9 +20,10 @@ export class Recent<T> {
     this.#kept = { value, mark, atMs: this.#now() };
   }
 
-  /** What was kept for that mark; null once it is forgotten or too old. */
-  get(mark: string): T | null {
+  /** What was kept for that mark; null where it is too old or for another one. It is had once. */
+  take(mark: string): T | null {
     const kept = this.#kept;
+    this.#kept = null;
     if (kept === null || kept.mark !== mark) return null;
     return this.#now() - kept.atMs <= TRUSTED_MS ? kept.value : null;
   }

@@ -9,6 +9,7 @@ import { dumpLinksMessage, getLinkMessage, type Link, parseLink, RTM_DELLINK } f
 import { type LinkHealth, LinkWatch, readHealth } from "./link-watch.ts";
 import { joinMessages, type Message, parseMessages } from "./message.ts";
 import type { MonitorCommand, MonitorEvent, MonitorWorkerData, ReactionError } from "./monitor.ts";
+import { COUNTS } from "./monitor-counts.ts";
 import { attachFilter, joinGroup, leaveGroup, openRouteSocket, RequestSocket } from "./socket.ts";
 
 /** include/uapi/linux/rtnetlink.h: RTNLGRP_LINK, RTNLGRP_TC; types of traffic control are 36 to 51. */
@@ -37,7 +38,7 @@ interface Armed {
 
 if (parentPort === null) throw new InvariantError("link monitor", "runs as a worker thread only");
 const parent = parentPort;
-const { wakeFd, ownPortIds, bufferBytes, reactions } = workerData as MonitorWorkerData;
+const { wakeFd, ownPortIds, bufferBytes, counts } = workerData as MonitorWorkerData;
 const requests = RequestSocket.open();
 const events = openRouteSocket(bufferBytes);
 const buffer = new Uint8Array(RECEIVE_BYTES);
@@ -156,7 +157,7 @@ function sendArmed(ifindex: number, atNs: bigint): MonitorEvent | null {
   if (ready === undefined) return null;
   armed.delete(ifindex);
   // Before the kernel shows any of it: who then looks knows that it is ours.
-  if (ifindex !== NO_IFINDEX) Atomics.add(reactions, 0, 1);
+  if (ifindex !== NO_IFINDEX) Atomics.add(counts, COUNTS.reactions, 1);
   return react(ifindex, ready, atNs);
 }
 
@@ -181,6 +182,9 @@ function tellLink(link: Link, removed: boolean): void {
   const before = known.get(link.ifindex);
   if (removed) known.delete(link.ifindex);
   else known.set(link.ifindex, link);
+  // A guest's new tap changes nothing of what stands.
+  if (removed || link.bond !== null || link.bondPort !== null)
+    Atomics.add(counts, COUNTS.changes, 1);
   if (removed || !isDeepStrictEqual(before, link)) tell({ type: "link", link, removed });
 }
 
@@ -190,6 +194,7 @@ function noteTc(message: Message): void {
     message.type >= FIRST_ACTION_TYPE
       ? 0
       : new DataView(message.body.buffer, message.body.byteOffset).getInt32(4, true);
+  Atomics.add(counts, COUNTS.changes, 1);
   changedTc.add(ifindex);
   tellTcAtMs = Math.min(tellTcAtMs, performance.now() + TC_TELL_MS);
 }
@@ -203,6 +208,7 @@ function tellTc(): void {
 
 /** Events were lost, perhaps that of a port's loss among them: look at all links, and react as to an event. */
 function recover(): void {
+  Atomics.add(counts, COUNTS.changes, 1);
   while (libc.receive(events, buffer, libc.MSG_DONTWAIT) > 0) {
     // Older than the dump that follows.
   }

@@ -8,6 +8,7 @@ import { NetlinkError, UplinkError } from "../model/errors.ts";
 import { errnoName } from "../native/errno.ts";
 import * as libc from "../native/libc.ts";
 import type { Link } from "./link.ts";
+import { COUNTS } from "./monitor-counts.ts";
 
 /** A request of a reaction that the kernel refused. */
 export interface ReactionError {
@@ -56,8 +57,8 @@ export interface MonitorWorkerData {
   readonly ownPortIds: readonly number[];
   /** The event socket's receive buffer. */
   readonly bufferBytes: number;
-  /** One shared 32-bit number: how many reactions have begun. */
-  readonly reactions: Int32Array;
+  /** Shared with the main thread, see COUNTS. */
+  readonly counts: Int32Array;
 }
 
 /** Some thousands of events: the boot of a host full of domains, while the worker is kept from its processor. */
@@ -66,16 +67,16 @@ const EVENT_BUFFER_BYTES = 4 << 20;
 export class Monitor {
   readonly #worker: Worker;
   readonly #wakeFd: number;
-  readonly #reactions: Int32Array;
+  readonly #counts: Int32Array;
   #closed = false;
   #ended = false;
   /** Told when the worker listens to everything again, or has ended. */
   readonly #waiting: (() => void)[] = [];
 
-  private constructor(worker: Worker, { wakeFd, reactions }: MonitorWorkerData) {
+  private constructor(worker: Worker, { wakeFd, counts }: MonitorWorkerData) {
     this.#worker = worker;
     this.#wakeFd = wakeFd;
-    this.#reactions = reactions;
+    this.#counts = counts;
   }
 
   /**
@@ -99,8 +100,10 @@ export class Monitor {
         "backoff",
       );
     }
-    const reactions = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    const data: MonitorWorkerData = { wakeFd, ownPortIds, bufferBytes, reactions };
+    const counts = new Int32Array(
+      new SharedArrayBuffer(Object.keys(COUNTS).length * Int32Array.BYTES_PER_ELEMENT),
+    );
+    const data: MonitorWorkerData = { wakeFd, ownPortIds, bufferBytes, counts };
     const worker = new Worker(workerUrl(import.meta.url), { workerData: data });
     const monitor = new Monitor(worker, data);
     await monitor.#listen(onEvent);
@@ -154,7 +157,12 @@ export class Monitor {
 
   /** How many reactions have begun; that of one whose `reacted` still waits to be told is among them. */
   get reactions(): number {
-    return Atomics.load(this.#reactions, 0);
+    return Atomics.load(this.#counts, COUNTS.reactions);
+  }
+
+  /** Rises with each change by others that the kernel has told of; see COUNTS. */
+  get changes(): number {
+    return Atomics.load(this.#counts, COUNTS.changes);
   }
 
   /** Ends the worker; no event comes after that. */

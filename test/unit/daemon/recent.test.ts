@@ -5,29 +5,33 @@ describe("what was read a moment ago", () => {
   let nowMs = 0;
   const make = () => new Recent<string>(() => nowMs);
 
-  it("is had again for the same", () => {
+  it("is had once, for the same", () => {
     const recent = make();
-    assert.equal(recent.get("bond0 5"), null);
+    assert.equal(recent.take("bond0 5"), null);
     recent.keep("classes", "bond0 5");
-    assert.equal(recent.get("bond0 5"), "classes");
-    assert.equal(recent.get("bond0 6"), null, "of another device");
+    assert.equal(recent.take("bond0 5"), "classes");
+    assert.equal(recent.take("bond0 5"), null);
+    recent.keep("classes", "bond0 5");
+    assert.equal(recent.take("bond0 6"), null, "of another device");
+    assert.equal(recent.take("bond0 5"), null, "and is gone then");
   });
 
   it("isn't trusted for long", () => {
     const recent = make();
     recent.keep("classes", "bond0 5");
     nowMs += 2000;
-    assert.equal(recent.get("bond0 5"), "classes");
-    nowMs += 1;
-    assert.equal(recent.get("bond0 5"), null);
+    assert.equal(recent.take("bond0 5"), "classes");
+    recent.keep("classes", "bond0 5");
+    nowMs += 2001;
+    assert.equal(recent.take("bond0 5"), null);
   });
 
   it("is forgotten once somebody is heard of who changes it", () => {
     const recent = make();
     recent.keep("classes", "bond0 5");
     recent.forget();
-    assert.equal(recent.get("bond0 5"), null);
+    assert.equal(recent.take("bond0 5"), null);
     recent.keep("others", "bond0 5");
-    assert.equal(recent.get("bond0 5"), "others");
+    assert.equal(recent.take("bond0 5"), "others");
   });
 });
