@@ -199,7 +199,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
 
   const thrift = new Thrift({
     clock: SYSTEM_CLOCK,
-    heapBytes: () => process.memoryUsage().heapTotal,
+    residentBytes: () => process.memoryUsage.rss(),
     collect: collectHeap,
   });
   const scheduler = new Scheduler({

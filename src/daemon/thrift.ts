@@ -1,21 +1,21 @@
 /**
  * Memory that a burst of work has left behind is given back. By itself the engine collects when its heap has grown by a
  * good part, and after a thousand starts on a host that is quiet from then on that never happens: what was thrown away
- * stays, and so do the pages it was on.
+ * stays, and so do the pages it was on. Most of those are the C library's: buffers that the heap only refers to.
  */
 import type { Clock } from "../model/clock.ts";
 import { trimHeap } from "../native/libc.ts";
 
 export interface ThriftOptions {
   readonly clock: Clock;
-  /** What the heap takes now, garbage included, bytes. */
-  readonly heapBytes: () => number;
+  /** What the process has in memory now. */
+  readonly residentBytes: () => number;
   /** Collects everything, and gives back what is free. The thread stands still meanwhile. */
   readonly collect: () => void;
 }
 
-/** Less is not worth standing still for. */
-const GROWTH_BYTES = 4e6;
+/** Less is not worth standing still for, and comes back by itself: compiled code, the young generation. */
+const GROWTH_BYTES = 10e6;
 /** After the first sign of growth: mostly the burst is over then, and one that goes on pauses us that seldom. */
 const DELAY_MS = 10_000;
 
@@ -29,14 +29,14 @@ export class Thrift {
     this.#options = options;
   }
 
-  /** Looks whether the heap has grown, and if so collects some time later; cheap, for every run of the loop. */
+  /** Looks whether that has grown, and if so collects some time later; cheap, for every run of the loop. */
   look(): void {
-    const { clock, heapBytes, collect } = this.#options;
-    if (this.#cancel !== null || heapBytes() < this.#leftBytes + GROWTH_BYTES) return;
+    const { clock, residentBytes, collect } = this.#options;
+    if (this.#cancel !== null || residentBytes() < this.#leftBytes + GROWTH_BYTES) return;
     this.#cancel = clock.after(DELAY_MS, () => {
       this.#cancel = null;
       collect();
-      this.#leftBytes = heapBytes();
+      this.#leftBytes = residentBytes();
     });
   }
 

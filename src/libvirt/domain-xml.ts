@@ -44,14 +44,15 @@ export function parseDomainXml(xml: string, object = "a domain"): DomainDefiniti
   const { vnics, complaints } = parseVnics(root);
   const metadata = childOf(root, "metadata");
   const annotated = metadata && parseAnnotation(metadata, new Set(vnics.map((vnic) => vnic.mac)));
-  return {
+  // Parts of a text are views of it to the engine: not copied, each would keep the whole XML for as long as the domain is known.
+  return structuredClone({
     name,
     uuid,
     vnics,
     annotation: annotated?.annotation ?? null,
     owner: metadata === undefined ? null : ownerOf(metadata),
     problems: toProblems([...complaints, ...(annotated?.complaints ?? [])], name, xml),
-  };
+  });
 }
 
 function requiredText(root: XmlElement, local: string, object: string): string {

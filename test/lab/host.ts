@@ -92,6 +92,8 @@ export function activePort(bond = "bond0"): string {
 
 /** Makes a port the active one and waits until it is. */
 export async function setActivePort(port: string, bond = "bond0"): Promise<void> {
+  // Bonding refuses one whose link it hasn't yet seen to be up: it looks once a miimon.
+  await until(`${port} up to bonding`, () => attribute(port, "bonding_slave/mii_status") === "up");
   ip([`link set ${bond} type bond active_slave ${port}`]);
   await until(`${port} active`, () => activePort(bond) === port);
 }

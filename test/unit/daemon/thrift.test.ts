@@ -5,54 +5,54 @@ import { VirtualClock } from "../../simulation/clock.ts";
 const MB = 1e6;
 const settled = () => Promise.resolve();
 
-/** A heap of which a collection leaves 10 MB. */
+/** A process of which a collection leaves 80 MB. */
 function setUp() {
   const clock = new VirtualClock();
-  const heap = { bytes: 30 * MB, collections: 0 };
+  const memory = { bytes: 100 * MB, collections: 0 };
   const thrift = new Thrift({
     clock,
-    heapBytes: () => heap.bytes,
+    residentBytes: () => memory.bytes,
     collect: () => {
-      heap.bytes = 10 * MB;
-      heap.collections += 1;
+      memory.bytes = 80 * MB;
+      memory.collections += 1;
     },
   });
-  return { clock, heap, thrift };
+  return { clock, memory, thrift };
 }
 
 describe("thrift", () => {
   it("collects ten seconds after a burst began, once", async () => {
-    const { clock, heap, thrift } = setUp();
+    const { clock, memory, thrift } = setUp();
     thrift.look();
     await clock.advance(9000, settled);
     thrift.look();
-    assert.equal(heap.collections, 0);
+    assert.equal(memory.collections, 0);
     await clock.advance(1000, settled);
-    assert.equal(heap.collections, 1);
+    assert.equal(memory.collections, 1);
     thrift.look();
     await clock.advance(60_000, settled);
-    assert.equal(heap.collections, 1);
+    assert.equal(memory.collections, 1);
   });
 
-  it("does so again only once the heap has grown by 4 MB since", async () => {
-    const { clock, heap, thrift } = setUp();
+  it("does so again only once the process has grown by 10 MB since", async () => {
+    const { clock, memory, thrift } = setUp();
     thrift.look();
     await clock.advance(10_000, settled);
-    heap.bytes += 3.9 * MB;
+    memory.bytes += 9.9 * MB;
     thrift.look();
     await clock.advance(10_000, settled);
-    assert.equal(heap.collections, 1);
-    heap.bytes += 0.1 * MB;
+    assert.equal(memory.collections, 1);
+    memory.bytes += 0.1 * MB;
     thrift.look();
     await clock.advance(10_000, settled);
-    assert.equal(heap.collections, 2);
+    assert.equal(memory.collections, 2);
   });
 
   it("does nothing once it is stopped", async () => {
-    const { clock, heap, thrift } = setUp();
+    const { clock, memory, thrift } = setUp();
     thrift.look();
     thrift.stop();
     await clock.advance(10_000, settled);
-    assert.equal(heap.collections, 0);
+    assert.equal(memory.collections, 0);
   });
 });
