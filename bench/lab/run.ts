@@ -16,7 +16,7 @@ import { bundleForLab } from "../../test/lab/bundle.ts";
 import { findRegressions, tellRegressions } from "../regression.ts";
 import { formatResults, type Result } from "../result.ts";
 
-/** Benchmarks that share a boot; each lab stays below six minutes without KVM. */
+/** Benchmarks that share a boot; most take from two to ten minutes without KVM, `memory` half an hour. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   pulls: ["pulls", "pulls-vswitch"],
   programming: ["programming-1000", "losses"],
