@@ -1,35 +1,48 @@
 /** What libvirt's hook adds to an operation: hooks/qemu against a real hook server, beside a shell that exits at once. */
-import { fork, spawn } from "node:child_process";
+import { execFile, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { atMost, type Benchmark, type Result, resultOf } from "./result.ts";
 
 const SCRIPT = new URL("../hooks/qemu", import.meta.url).pathname;
+/** What starts them; see there. */
+const STARTS = new URL("./hook-starts.c", import.meta.url).pathname;
 /** A domain's XML has about this size. */
 const XML = `<domain>\n  <name>vm</name>\n${"  <device/>\n".repeat(700)}</domain>\n`;
 const PAIRS = 40;
 const TOGETHER = 200;
 /** libvirtd's max_workers: so many hooks run at a time. */
 const WORKERS = 20;
+const SHELL = ["/bin/sh", "-c", "exit 0"];
+const HOOK = ["/bin/sh", SCRIPT, "vm%d", "start", "begin", "-"];
+
+const runFile = promisify(execFile);
 
 export const hook: Benchmark = { name: "hook", run };
 
 async function run(): Promise<Result[]> {
   const dir = mkdtempSync(join(tmpdir(), "uplinkd-bench-"));
+  const [starts, xml] = [join(dir, "hook-starts"), join(dir, "domain.xml")];
+  writeFileSync(xml, XML);
+  await runFile("tcc", ["-o", starts, STARTS, "-lpthread"]);
   const server = fork(new URL("./hook-server.ts", import.meta.url), [join(dir, "hook.sock")]);
   await once(server, "message");
   const env = { ...process.env, UPLINKD_RUN_DIR: dir, UPLINKD_ETC_DIR: dir };
-  const shell = () => timeProcess("/bin/sh", ["-c", "exit 0"], env);
-  const call = (at: number) =>
-    timeProcess("/bin/sh", [SCRIPT, `vm${at}`, "start", "begin", "-"], env);
+  /** Milliseconds of each start. */
+  const time = async (count: number, workers: number, program: readonly string[]) => {
+    const words = [String(count), String(workers), xml, ...program];
+    const { stdout } = await runFile(starts, words, { env });
+    return stdout.trim().split("\n").map(Number);
+  };
   try {
     const shells: number[] = [];
     const hooks: number[] = [];
     for (let pair = 0; pair < PAIRS; pair += 1) {
-      shells.push(await shell());
-      hooks.push(await call(pair));
+      shells.push(...(await time(1, 1, SHELL)));
+      hooks.push(...(await time(1, 1, HOOK)));
     }
     const shellMs = resultOf("", "ms", shells).median;
     const results = [
@@ -41,8 +54,8 @@ async function run(): Promise<Result[]> {
         atMost(5),
       ),
     ];
-    const crowd = await runTogether(call);
-    const plain = resultOf("", "ms", await runTogether(shell)).median;
+    const crowd = await time(TOGETHER, WORKERS, HOOK);
+    const plain = resultOf("", "ms", await time(TOGETHER, WORKERS, SHELL)).median;
     const slowest = Math.max(...crowd) - plain;
     results.push(
       resultOf(
@@ -61,26 +74,4 @@ async function run(): Promise<Result[]> {
     server.kill();
     rmSync(dir, { recursive: true });
   }
-}
-
-async function runTogether(call: (at: number) => Promise<number>): Promise<number[]> {
-  const times: number[] = [];
-  let next = 0;
-  const work = async () => {
-    while (next < TOGETHER) times.push(await call(next++));
-  };
-  await Promise.all(Array.from({ length: WORKERS }, work));
-  return times;
-}
-
-function timeProcess(file: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const startMs = performance.now();
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env, stdio: ["pipe", "ignore", "inherit"] });
-    child.on("error", reject);
-    child.on("exit", () => resolve(performance.now() - startMs));
-    // A shell that exits at once doesn't read what it is given.
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(XML);
-  });
 }

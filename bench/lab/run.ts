@@ -19,8 +19,9 @@ import { formatResults, type Result } from "../result.ts";
 /** Benchmarks that share a boot; most take from two to ten minutes without KVM, `memory` half an hour. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   pulls: ["pulls", "pulls-vswitch"],
-  programming: ["programming-1000", "losses"],
+  programming: ["programming-1000"],
   "programming-5000": ["programming-5000"],
+  losses: ["losses"],
   frames: ["frames", "frames-vswitch"],
   statistics: ["statistics"],
   memory: ["resident"],
@@ -29,6 +30,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 /** Groups whose lab's clock counts instructions instead of time. */
 const COUNTED: Readonly<Record<string, CountedClock>> = {
+  programming: "skips",
   frames: "waits",
   shaping: "skips",
   "high-priority": "skips",

@@ -234,7 +234,7 @@ function filterCommands(
     case "catch-all":
       return [
         replace(
-          `matchall skip_hw action skbedit queue_mapping ${object.queueId} priority ${handleText(object.minor)} continue`,
+          `matchall skip_hw action skbedit queue_mapping ${object.queueId} priority ${object.minor === null ? "none" : handleText(object.minor)} continue`,
         ),
       ];
     case "vnic": {
@@ -300,7 +300,7 @@ function filterCommands(
     case "control":
       return [
         replace(
-          `flower skip_hw dst_mac 01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 action skbedit priority ${handleText(object.minor)} continue`,
+          `flower skip_hw dst_mac 01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 classid ${handleText(object.minor)}`,
         ),
       ];
     case "queue-reset":
@@ -328,7 +328,8 @@ function placeText(
 
 function placedAt(device: string, place: FilterPlace): string {
   const chain = place.chain === 0 ? "" : ` chain ${place.chain}`;
-  return `dev ${quote(device)} ${place.hook}${chain} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
+  const hook = place.hook === "htb" ? "parent 7570:" : place.hook;
+  return `dev ${quote(device)} ${hook}${chain} protocol ${protocolText(place.protocol)} pref ${place.priority}`;
 }
 
 /** tc knows few protocols by name. */

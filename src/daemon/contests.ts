@@ -179,6 +179,7 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
         keys.has(kernelKey(object).replace("leaf", "class")) || keys.has(`htb ${object.device}`)
       );
     case "class":
+    case "control":
       return keys.has(`htb ${object.device}`);
     case "catch-all":
     case "vnic":
@@ -188,7 +189,6 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
     case "declared":
     case "host-source":
     case "host-match":
-    case "control":
     case "queue-reset":
     case "reflection":
     case "redirect":

@@ -81,8 +81,8 @@ function findDifferences(
 }
 
 /**
- * Keys of what the kernel takes away when a qdisc or class above it has to be made anew: all classes and leaves
- * of a qdisc, the leaf of a class.
+ * Keys of what the kernel takes away when a qdisc or class above it has to be made anew: all classes, leaves and
+ * filters of a qdisc, the leaf of a class.
  */
 function goneWithTheirParents(present: KernelMap, changes: readonly Step[][]): ReadonlySet<string> {
   const devices = new Set<string>();
@@ -96,7 +96,8 @@ function goneWithTheirParents(present: KernelMap, changes: readonly Step[][]): R
   if (devices.size + classes.size === 0) return NOTHING_GONE;
   const gone = new Set<string>();
   for (const [key, object] of present) {
-    if (object.kind === "class" && devices.has(object.device)) gone.add(key);
+    if ((object.kind === "class" || object.kind === "control") && devices.has(object.device))
+      gone.add(key);
     if (object.kind !== "leaf") continue;
     if (devices.has(object.device) || classes.has(classOf(object))) gone.add(key);
   }
@@ -106,7 +107,7 @@ function goneWithTheirParents(present: KernelMap, changes: readonly Step[][]): R
 /**
  * Leaves out what vanishes by itself with something else that is deleted: leaves with their class, classes with
  * their qdisc (each deletion of a class costs time in proportion to the classes there are), filters on a port with
- * its clsact. vNICs' filters go one by one, since they must go before the queue ids.
+ * its clsact or their HTB. vNICs' filters go one by one, since they must go before the queue ids.
  */
 export function withoutVanishing(deletes: readonly Step[]): Step[] {
   const qdiscs = new Set<string>();
@@ -124,6 +125,7 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "leaf":
         return !classes.has(classOf(object)) && !qdiscs.has(object.device);
       case "class":
+      case "control":
         return !qdiscs.has(object.device);
       // What drops frames for their address goes before the addresses are forgotten.
       case "passed-on":
@@ -134,7 +136,6 @@ export function withoutVanishing(deletes: readonly Step[]): Step[] {
       case "declared":
       case "host-source":
       case "host-match":
-      case "control":
       case "queue-reset":
       case "reflection":
       case "redirect":

@@ -2,7 +2,7 @@
 
 /** Our filters' priorities (decimal, tc's `pref`), in the order in which a frame meets those of one hook and chain. */
 export const FILTER_PRIORITY = {
-  /** bond egress, chain SOURCES_CHAIN, matchall: as catchAll, for frames of whose sender nothing there says more. */
+  /** bond egress, chain SOURCES_CHAIN, matchall: the default class and a port as catchAll's, for frames of whose sender nothing there says more. */
   anySender: 7567,
   /**
    * bond egress, flower src_mac: the shared action that names the port, the vNIC's class, on to the reports. First, so that
@@ -11,7 +11,10 @@ export const FILTER_PRIORITY = {
   vnic: 7568,
   /** bond egress, flower indev and src_mac: an address that a guest has besides its own, by its tap; its class. */
   declared: 7569,
-  /** bond egress, matchall, goes on: default class, queue_mapping 0 (the bond's own choice of port) or one port's. */
+  /**
+   * bond egress, matchall, goes on: queue_mapping 0 (the bond's own choice of port) or one port's, and no class, so that the
+   * uplink's HTB asks its own filters, which are `control`, and else has the default class.
+   */
   catchAll: 7570,
   /** bond egress, chain REPORTS_CHAIN, u32: a vNIC's IGMP and MLD reports go by every uplink, so that each has the groups when it's needed. */
   reports: 7572,
@@ -28,7 +31,7 @@ export const FILTER_PRIORITY = {
   reflection: 7575,
   /** port ingress, flower dst_mac: redirect to the bond, past its drop on inactive ports. */
   redirect: 7576,
-  /** port egress: control protocols, one priority a protocol (see CONTROL_PROTOCOLS). */
+  /** port's HTB, for frames without a class: control protocols, one priority a protocol (see CONTROL_PROTOCOLS). */
   control: 7577,
   /** port egress, matchall: queue_mapping 0, only on ports with several tx queues. */
   queueReset: 7580,

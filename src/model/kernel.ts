@@ -106,7 +106,8 @@ export interface PortAction {
 export interface CatchAllFilter {
   readonly kind: "catch-all";
   readonly device: string;
-  readonly minor: number;
+  /** Null: none, also where a frame has one as it comes, so that the uplink's control filters and its HTB's default decide. */
+  readonly minor: number | null;
   /** The port of what no other filter names; 0 leaves it to the bond. */
   readonly queueId: number;
   /** The one for frames with a vNIC's address that are asked by which interface they came; absent: for all others. */
@@ -244,6 +245,10 @@ export interface ProbeGuard {
   readonly block: Mac;
 }
 
+/**
+ * Puts a link protocol's frames into the control class: in the HTB's own list, which frames that have a class never come
+ * to. So it costs a guest's frames nothing, and no guest with a class gets there.
+ */
 export interface ControlFilter {
   readonly kind: "control";
   readonly device: string;
@@ -263,7 +268,7 @@ export interface QueueResetFilter {
 export interface UnknownFilter {
   readonly kind: "unknown-filter";
   readonly device: string;
-  readonly hook: "egress" | "ingress";
+  readonly hook: "egress" | "ingress" | "htb";
   readonly priority: number;
   readonly protocol: number;
   readonly handle: number;

@@ -15,7 +15,7 @@ import { actionIndex, parseActionIndex } from "../model/layout.ts";
 import type { SourceCount } from "../model/source-count.ts";
 import { dumpActionsMessage, parseSharedActions } from "./action.ts";
 import { type DumpedClass, dumpClassesMessage, parseClass } from "./class.ts";
-import { dumpFiltersMessage, type Filter, parseFilter } from "./filter.ts";
+import { dumpFiltersMessage, type Filter, type Hook, parseFilter } from "./filter.ts";
 import { isOurPlace } from "./filter-object.ts";
 import { objectsOf } from "./found-filter.ts";
 import { parseInboundCount } from "./inbound-count.ts";
@@ -213,6 +213,7 @@ function addHtb(
     found.objects.push({ kind: "leaf", device, minor, queue });
   }
   found.counters.push(...countersOf(device, classes, qdiscs));
+  addFilters(found, port, dumpFilters(found, socket, port, "htb"));
 }
 
 function addClsact(
@@ -235,37 +236,50 @@ function addClsact(
     return;
   }
   found.objects.push({ kind: "clsact", device });
-  for (const hook of ["egress", "ingress"] as const) {
-    const filters = socket.dump(
-      `filters of ${device} ${hook}`,
-      dumpFiltersMessage(link.ifindex, hook),
-      (message) => {
-        const filter = parseFilter(message);
-        if (filter === null) return null;
-        const count = parseSourceCount(message, device);
-        if (count !== null) found.sourceCounts.push(count);
-        const inbound = parseInboundCount(message, filter, device);
-        if (inbound !== null) found.inboundCounts.push(inbound);
-        return filter;
-      },
-    );
-    const [ours, others] = [filters.filter(isOurPlace), filters.filter((f) => !isOurPlace(f))];
-    found.objects.push(...objectsOf(ours, device));
-    for (const filter of others) addForeignFilter(found, device, filter);
-  }
+  for (const hook of ["egress", "ingress"] as const)
+    addFilters(found, link, dumpFilters(found, socket, link, hook));
+}
+
+function dumpFilters(
+  found: Found,
+  socket: Pick<RequestSocket, "dump">,
+  { name: device, ifindex }: Link,
+  hook: Hook,
+): readonly Filter[] {
+  return socket.dump(
+    `filters of ${device} ${hook}`,
+    dumpFiltersMessage(ifindex, hook),
+    (message) => {
+      const filter = parseFilter(message);
+      if (filter === null) return null;
+      const count = parseSourceCount(message, device);
+      if (count !== null) found.sourceCounts.push(count);
+      const inbound = parseInboundCount(message, filter, device);
+      if (inbound !== null) found.inboundCounts.push(inbound);
+      return filter;
+    },
+  );
+}
+
+function addFilters(found: Found, { name: device }: Link, filters: readonly Filter[]): void {
+  found.objects.push(...objectsOf(filters.filter(isOurPlace), device));
+  for (const filter of filters) if (!isOurPlace(filter)) addForeignFilter(found, device, filter);
 }
 
 /** Others' filters are left alone; one that sets class or port of frames as ours do is worth a word. */
 function addForeignFilter(found: Found, device: string, filter: Filter): void {
   const { hook, priority, match } = filter;
   const kind = match.kind === "other" ? match.classifier : match.kind;
-  found.foreignFilters.push({ device, hook, priority, kind });
-  if (hook !== "egress" || !filter.actions.some((action) => action.kind === "skbedit")) return;
+  // Those in our HTB's list go with our HTB: its owner is known.
+  if (hook !== "htb") found.foreignFilters.push({ device, hook, priority, kind });
+  const chooses = filter.actions.some((action) => action.kind === "skbedit");
+  if (hook === "ingress" || (hook === "egress" && !chooses)) return;
+  const where = hook === "htb" ? "parent 7570:" : hook;
   found.foreign.push({
     device,
-    found: `${hook} filter pref ${priority} ${kind}`,
-    message: `a foreign filter on ${device} (${hook}, pref ${priority}) changes frames' class or port`,
-    remedy: `see 'tc filter show dev ${device} ${hook}' and find out who made it`,
+    found: `${where} filter pref ${priority} ${kind}`,
+    message: `a foreign filter on ${device} (${where}, pref ${priority}) changes frames' class or port`,
+    remedy: `see 'tc filter show dev ${device} ${where}' and find out who made it`,
     blocking: false,
   });
 }

@@ -86,6 +86,8 @@ const ANY_PACKET: PacketMatch = {
 };
 /** All MACs of a host's block. */
 const BLOCK = "ff:ff:ff:ff:ff:00" as Mac;
+/** The priority of a frame that no qdisc takes for a class. */
+export const NO_CLASS = 0;
 /** The handle of filters of which a priority has only one. */
 const SINGLE_HANDLE = 1;
 
@@ -115,7 +117,11 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         {
           ...place,
           match: { kind: "matchall" },
-          actions: [skbedit(TC_ACT_CONTINUE, object.minor, object.queueId)],
+          actions: [
+            object.minor === null
+              ? { ...skbedit(TC_ACT_CONTINUE, null, object.queueId), priority: NO_CLASS }
+              : skbedit(TC_ACT_CONTINUE, object.minor, object.queueId),
+          ],
         },
       ];
     case "vnic": {
@@ -254,8 +260,8 @@ export function filtersOf(object: FilterObject, ifindex: number): readonly Filte
         {
           ...place,
           match: { kind: "flower", source: null, destination: LINK_LOCAL },
-          // The queue reset behind it holds for control frames, too.
-          actions: [skbedit(TC_ACT_CONTINUE, object.minor, null)],
+          actions: [],
+          classMinor: object.minor,
         },
       ];
     case "queue-reset":
@@ -311,7 +317,7 @@ export function placeOf(object: FilterObject | UnknownFilter, ifindex: number): 
     case "control": {
       const index = CONTROL_PROTOCOLS.findIndex(({ name }) => name === object.protocol);
       const etherType = CONTROL_PROTOCOLS[index]?.etherType ?? 0;
-      return at("egress", FILTER_PRIORITY.control + index, SINGLE_HANDLE, etherType);
+      return at("htb", FILTER_PRIORITY.control + index, SINGLE_HANDLE, etherType);
     }
     case "queue-reset":
       return at("egress", FILTER_PRIORITY.queueReset, SINGLE_HANDLE);
@@ -327,7 +333,10 @@ export function classifierOf(object: FilterObject | UnknownFilter): string {
   return first === undefined ? "" : kindOf(first.match);
 }
 
+const CONTROL_PRIORITIES = CONTROL_PROTOCOLS.map((_, index) => FILTER_PRIORITY.control + index);
+
 const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
+  htb: new Set(CONTROL_PRIORITIES),
   egress: new Set([
     FILTER_PRIORITY.anySender,
     FILTER_PRIORITY.vnic,
@@ -341,7 +350,8 @@ const OUR_PRIORITIES: Readonly<Record<Hook, ReadonlySet<number>>> = {
     FILTER_PRIORITY.macvtap,
     FILTER_PRIORITY.hostSource,
     ...Array.from({ length: MAX_HOST_MATCHES }, (_, index) => FILTER_PRIORITY.hostMatch + index),
-    ...CONTROL_PROTOCOLS.map((_, index) => FILTER_PRIORITY.control + index),
+    // Where versions before this one had them: taken away.
+    ...CONTROL_PRIORITIES,
     FILTER_PRIORITY.queueReset,
   ]),
   ingress: new Set([

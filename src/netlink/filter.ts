@@ -1,4 +1,4 @@
-/** Filters in clsact as the kernel holds them, of the three classifiers that we use. */
+/** Filters in clsact and in our HTB as the kernel holds them, of the three classifiers that we use. */
 import { HOST_CHAIN, REPORTS_CHAIN, SOURCES_CHAIN } from "../model/filter-priority.ts";
 import { type Mac, macFromBytes } from "../model/mac.ts";
 import { type Action, parseActions, writeActions } from "./action.ts";
@@ -12,6 +12,8 @@ import {
   writePacketMatch,
 } from "./packet-match.ts";
 import {
+  classHandle,
+  minorOfHandle,
   parseTrafficControl,
   RTM_DELTFILTER,
   RTM_GETTFILTER,
@@ -28,6 +30,7 @@ import {
 export const ETH_P_ALL = 0x0003;
 
 /** include/uapi/linux/pkt_cls.h */
+const TCA_FLOWER_CLASSID = 1;
 export const TCA_FLOWER_ACT = 3;
 const TCA_FLOWER_KEY_ETH_DST = 4;
 const TCA_FLOWER_KEY_ETH_DST_MASK = 5;
@@ -53,7 +56,8 @@ const TC_U32_TERMINAL = 1;
 const U32_SEL_BYTES = 16;
 const U32_KEY_BYTES = 16;
 
-export type Hook = "egress" | "ingress";
+/** Where frames meet filters: clsact's two, and the list of our HTB, for frames that have no class of its yet. */
+export type Hook = "egress" | "ingress" | "htb";
 
 /** One 32-bit comparison of u32, at an offset from the network header; values as they are on the wire. */
 export interface U32Key {
@@ -97,6 +101,8 @@ export interface FilterPlace {
 export interface Filter extends FilterPlace {
   readonly match: Match;
   readonly actions: readonly Action[];
+  /** The class that a qdisc puts the frame into, its minor number; absent where none is named. */
+  readonly classMinor?: number;
 }
 
 /** Asks for the filters of one hook. */
@@ -133,6 +139,8 @@ export function setFilterMessage(filter: Filter): Uint8Array {
             options.mac(TCA_FLOWER_KEY_ETH_DST_MASK, match.destination.mask);
           }
           options.u32(TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_HW);
+          if (filter.classMinor !== undefined)
+            options.u32(TCA_FLOWER_CLASSID, classHandle(filter.classMinor));
           writeActions(options, TCA_FLOWER_ACT, filter.actions);
           break;
         case "sender":
@@ -172,7 +180,7 @@ export function kindOf(match: Match): string {
 
 /**
  * Reads RTM_NEWTFILTER.
- * @returns null for what is no filter of our chains in clsact: heads of priorities, u32's hash tables, other chains
+ * @returns null for what is no filter of our chains: heads of priorities, u32's hash tables, other chains, other qdiscs' lists
  * @throws NetlinkError
  */
 export function parseFilter(message: Message): Filter | null {
@@ -184,7 +192,7 @@ export function parseFilter(message: Message): Filter | null {
   if (found.handle === 0 || !found.attributes.has(TCA_OPTIONS)) return null;
   // A u32 hash table has a handle without a node part.
   if (found.kind === "u32" && (found.handle & 0xfff) === 0) return null;
-  const { match, actions } = parseMatch(found.kind, found.options);
+  const { match, actions, classMinor } = parseMatch(found.kind, found.options);
   return {
     ifindex: found.ifindex,
     hook,
@@ -194,6 +202,7 @@ export function parseFilter(message: Message): Filter | null {
     handle: found.handle,
     match,
     actions,
+    ...(classMinor === undefined ? {} : { classMinor }),
   };
 }
 
@@ -207,7 +216,7 @@ const ACTIONS_TYPE: ReadonlyMap<string, number> = new Map([
 function parseMatch(
   kind: string,
   options: Attributes | null,
-): { match: Match; actions: readonly Action[] } {
+): Pick<Filter, "match" | "actions" | "classMinor"> {
   const other = {
     match: { kind: "other", classifier: kind } as const,
     actions: parseActions(options?.nested(ACTIONS_TYPE.get(kind) ?? -1) ?? null),
@@ -224,7 +233,12 @@ function parseMatch(
     case "flower": {
       const match = options === null ? null : parseFlower(options);
       if (options === null || match === null) return other;
-      return { match, actions: parseActions(options.nested(TCA_FLOWER_ACT)) };
+      const actions = parseActions(options.nested(TCA_FLOWER_ACT));
+      const classid = options.u32(TCA_FLOWER_CLASSID);
+      // A class of another qdisc is none that we name.
+      return classid === null
+        ? { match, actions }
+        : { match, actions, classMinor: minorOfHandle(classid) ?? 0 };
     }
     case "u32": {
       const known = [
@@ -249,7 +263,7 @@ function parseMatch(
 
 /** By addresses, by a source address and an interface, or by what is behind addresses; null for anything else. */
 function parseFlower(options: Attributes): Match | null {
-  const common = [TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT];
+  const common = [TCA_FLOWER_CLASSID, TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT];
   const addresses = [
     TCA_FLOWER_KEY_ETH_DST,
     TCA_FLOWER_KEY_ETH_DST_MASK,
@@ -335,13 +349,20 @@ function placeMessage(type: number, flags: number, place: FilterPlace) {
   }).u32(TCA_CHAIN, place.chain);
 }
 
+const PARENTS: Readonly<Record<Hook, number>> = {
+  egress: TC_H_MIN_EGRESS,
+  ingress: TC_H_MIN_INGRESS,
+  htb: classHandle(0),
+};
+
 function parentOf(hook: Hook): number {
-  return hook === "egress" ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS;
+  return PARENTS[hook];
 }
 
 function hookOf(parent: number): Hook | null {
-  if (parent === TC_H_MIN_EGRESS) return "egress";
-  return parent === TC_H_MIN_INGRESS ? "ingress" : null;
+  for (const hook of ["egress", "ingress", "htb"] as const)
+    if (PARENTS[hook] === parent) return hook;
+  return null;
 }
 
 /** The protocol is in network order within a host-order word. */

@@ -9,7 +9,7 @@ import { CONTROL_PROTOCOLS } from "../model/layout.ts";
 import { bitsPerSecondFromBytes } from "../model/units.ts";
 import { type Action, TC_ACT_DROP } from "./action.ts";
 import { type Filter, kindOf } from "./filter.ts";
-import { type FilterObject, filtersOf } from "./filter-object.ts";
+import { type FilterObject, filtersOf, NO_CLASS } from "./filter-object.ts";
 import { findVnics, isSender } from "./found-vnic.ts";
 import { skbedit } from "./skbedit.ts";
 import { minorOfHandle } from "./traffic-control.ts";
@@ -63,7 +63,14 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
     case FILTER_PRIORITY.anySender: {
       const queueId = first?.kind === "skbedit" ? (first.queueMapping ?? 0) : 0;
       const senders = priority === FILTER_PRIORITY.anySender;
-      return { kind: "catch-all", device, minor, queueId, ...(senders ? { senders } : {}) };
+      const classless = first?.kind === "skbedit" && first.priority === NO_CLASS;
+      const place = {
+        kind: "catch-all",
+        device,
+        minor: classless ? null : minor,
+        queueId,
+      } as const;
+      return senders ? { ...place, senders } : place;
     }
     case FILTER_PRIORITY.reflection:
       return source === undefined ? null : { kind: "reflection", device, mac: source, handle };
@@ -116,7 +123,7 @@ function candidateOf(filter: Filter, device: string): FilterObject | null {
       const protocol = CONTROL_PROTOCOLS[priority - FILTER_PRIORITY.control];
       return protocol === undefined
         ? null
-        : { kind: "control", device, protocol: protocol.name, minor };
+        : { kind: "control", device, protocol: protocol.name, minor: filter.classMinor ?? 0 };
     }
   }
 }

@@ -98,7 +98,7 @@ export function makeTeamObjects(
   const fallbackQueue = queueOf(input, input.fallback);
   const wiring = wiringOf(team);
   const restQueue = wiring.pinsRest ? fallbackQueue : 0;
-  put({ kind: "catch-all", device: bond.name, minor: DEFAULT_MINOR, queueId: restQueue });
+  put({ kind: "catch-all", device: bond.name, minor: null, queueId: restQueue });
   // Also by the home, once more: its frame comes last, so that the switch keeps the MAC where it belongs.
   const copyTo = uplinks.filter((entry) => entry.managed).map((entry) => entry.uplink.ifindex);
   if (wiring.separate) put({ kind: "reports", device: bond.name, copyTo });
@@ -155,13 +155,13 @@ function putUplink(
   put(htbClass(device, CONTROL_MINOR, null, control, control, CONTROL_PRIO, 100, null));
   const controlQueue: LeafQueue = { type: "pfifo", limitPackets: CONTROL_LIMIT_PACKETS };
   put({ kind: "leaf", device, minor: CONTROL_MINOR, queue: controlQueue });
+  for (const { name } of CONTROL_PROTOCOLS) {
+    put({ kind: "control", device, protocol: name, minor: CONTROL_MINOR });
+  }
   put({ kind: "clsact", device });
   if (input.team.config.probes !== null && uplink.probeMac !== null) {
     const block = blockOf(uplink.probeMac);
     for (const side of ["to", "from"] as const) put({ kind: "probe-guard", device, side, block });
-  }
-  for (const { name } of CONTROL_PROTOCOLS) {
-    put({ kind: "control", device, protocol: name, minor: CONTROL_MINOR });
   }
   if (uplink.txQueues > 1) put({ kind: "queue-reset", device });
   const wiring = wiringOf(input.team);

@@ -45,7 +45,7 @@ const SABOTAGES = {
   "inbound limits gone": () => tc(["filter del dev bond0 ingress pref 7586"]),
   "probe guards gone": () => deleteOnPorts("ingress", [7581, 7582]),
   "redirect filters gone": () => deleteOnPorts("ingress", [7576]),
-  "control filters gone": () => deleteOnPorts("egress", [7577, 7578, 7579]),
+  "control filters gone": () => deleteOnPorts("parent 7570:", [7577, 7578, 7579]),
   /** vNICs then go by the bond's own choice, the active port. */
   "pins gone": () =>
     tc(
@@ -185,7 +185,7 @@ function firstLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
 }
 
-function deleteOnPorts(hook: "ingress" | "egress", priorities: readonly number[]): void {
+function deleteOnPorts(hook: "ingress" | "parent 7570:", priorities: readonly number[]): void {
   tc(
     uplinkNames().flatMap((uplink) =>
       priorities.map((priority) => `filter del dev ${uplink} ${hook} pref ${priority}`),

@@ -19,7 +19,7 @@ const EEXIST = 17;
 const ENODEV = 19;
 const EINVAL = 22;
 
-/** Filters, by the qdisc that they stand in. */
+/** Filters in clsact; `control` stands in the HTB. */
 const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "catch-all",
   "vnic",
@@ -29,7 +29,6 @@ const FILTERS: ReadonlySet<KernelObject["kind"]> = new Set([
   "declared",
   "host-source",
   "host-match",
-  "control",
   "queue-reset",
   "reflection",
   "redirect",
@@ -118,7 +117,7 @@ export class KernelModel {
         if (!("device" in below) || below.device !== above.device) continue;
         const goes =
           above.kind === "htb"
-            ? below.kind === "class" || below.kind === "leaf"
+            ? below.kind === "class" || below.kind === "leaf" || below.kind === "control"
             : FILTERS.has(below.kind);
         if (!goes) continue;
         this.objects.delete(other);
@@ -144,7 +143,7 @@ export class KernelModel {
         if ((this.#bound.get(object.index) ?? 0) > 0) return EPERM;
         break;
       case "class":
-        if (present !== undefined && this.#hasChildren(object.device, object.minor)) return EBUSY;
+        if (present !== undefined && this.#isHeld(object.device, object.minor)) return EBUSY;
         break;
       default:
         break;
@@ -177,7 +176,7 @@ export class KernelModel {
       case "class": {
         const moved = before?.kind === "class" && before.parentMinor !== object.parentMinor;
         if (moved && present !== undefined) {
-          if (this.#hasChildren(object.device, object.minor)) return EBUSY;
+          if (this.#isHeld(object.device, object.minor)) return EBUSY;
           this.remove(present);
         }
         if (!objects.has(`htb ${object.device}`)) return ENOENT;
@@ -216,7 +215,8 @@ export class KernelModel {
   ): number {
     const { links, objects } = this;
     const key = kernelKey(object);
-    if (!objects.has(`clsact ${object.device}`)) return EINVAL;
+    const qdisc = object.kind === "control" ? "htb" : "clsact";
+    if (!objects.has(`${qdisc} ${object.device}`)) return EINVAL;
     // A priority has one matchall (mall_change), of whatever version.
     if (object.kind === "catch-all" && objects.has(olderCatchAllKey)) return EEXIST;
     if ("handle" in object) {
@@ -287,10 +287,12 @@ export class KernelModel {
     return this.objects.has(`class ${device} 7570:${minor.toString(16)}`);
   }
 
-  #hasChildren(device: string, minor: number): boolean {
+  /** Whether another class, or a filter, names a class (htb_delete). */
+  #isHeld(device: string, minor: number): boolean {
     for (const object of this.objects.values()) {
-      if (object.kind === "class" && object.device === device && object.parentMinor === minor)
-        return true;
+      if (!("device" in object) || object.device !== device) continue;
+      if (object.kind === "class" && object.parentMinor === minor) return true;
+      if (object.kind === "control" && object.minor === minor) return true;
     }
     return false;
   }

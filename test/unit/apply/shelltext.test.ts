@@ -80,7 +80,7 @@ describe("commands for people and hooks", () => {
       ],
     );
     assert.deepEqual(add({ kind: "control", device: "nic0", protocol: "stp", minor: 0xfff1 }), [
-      "tc filter replace dev nic0 egress protocol 0x0004 pref 7579 handle 1 flower skip_hw dst_mac 01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 action skbedit priority 7570:fff1 continue",
+      "tc filter replace dev nic0 parent 7570: protocol 0x0004 pref 7579 handle 1 flower skip_hw dst_mac 01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 classid 7570:fff1",
     ]);
   });
 

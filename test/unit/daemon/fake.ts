@@ -130,8 +130,8 @@ export class FakeKernel implements KernelPort {
 }
 
 const BELOW: Partial<Record<KernelObject["kind"], readonly KernelObject["kind"][]>> = {
-  htb: ["class", "leaf"],
-  clsact: ["vnic", "catch-all", "reports", "control", "queue-reset", "reflection", "redirect"],
+  htb: ["class", "leaf", "control"],
+  clsact: ["vnic", "catch-all", "reports", "queue-reset", "reflection", "redirect"],
 };
 
 function hostLinks(): LinkState[] {

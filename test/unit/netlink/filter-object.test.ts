@@ -239,7 +239,10 @@ const hostMatch = fc.constantFrom(4 as const, 6 as const).chain((family) =>
   ),
 );
 const filterObject: fc.Arbitrary<FilterObject> = fc.oneof(
-  fc.record({ kind: fc.constant("catch-all"), device, minor, queueId: fc.nat(15) }, plain),
+  fc.record(
+    { kind: fc.constant("catch-all"), device, minor: fc.option(minor), queueId: fc.nat(15) },
+    plain,
+  ),
   fc.record(
     {
       kind: fc.constant("catch-all"),

@@ -4,6 +4,7 @@ import { diffKernel } from "../../../src/diff/diff.ts";
 import { diffRelease } from "../../../src/diff/release.ts";
 import { SOURCE_MODES, type SourceRules } from "../../../src/model/config.ts";
 import { type KernelMap, kernelKey } from "../../../src/model/kernel.ts";
+import { DEFAULT_MINOR } from "../../../src/model/layout.ts";
 import type { Mac } from "../../../src/model/mac.ts";
 import { planWorld } from "../../../src/plan/plan.ts";
 import { buildWorld, GBIT, macOf, type WorldSpec } from "../world.ts";
@@ -69,7 +70,14 @@ describe("source addresses", () => {
     for (const mode of ["active-backup", "balance-rr"] as const) {
       const kernel = kernelOf(rules, { bond: { mode } });
       const all = kernel.get("catch-all bond0");
-      assert.deepEqual(kernel.get("catch-all bond0 senders"), { ...all, senders: true });
+      assert.deepEqual(kernel.get("catch-all bond0 senders"), {
+        ...all,
+        // Else it would be asked whether it is a link protocol's: no guest's is.
+        minor: DEFAULT_MINOR,
+        senders: true,
+      });
+      const htb = { kind: "htb", device: "eno1", defaultMinor: DEFAULT_MINOR };
+      assert.deepEqual(kernel.get("htb eno1"), htb);
     }
   });
 

@@ -62,7 +62,7 @@ function applyStep(
   for (const [other, found] of kernel) {
     const below =
       (object.kind === "htb" &&
-        (found.kind === "class" || found.kind === "leaf") &&
+        (found.kind === "class" || found.kind === "leaf" || found.kind === "control") &&
         found.device === object.device) ||
       (object.kind === "class" &&
         found.kind === "leaf" &&

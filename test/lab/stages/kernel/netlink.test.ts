@@ -57,7 +57,7 @@ describe("our netlink codec against the kernel", () => {
         `flower src ${MAC1} skbedit queue_mapping 1 pipe skbedit priority 7570:11 goto`,
         `flower src ${MAC2} skbedit queue_mapping 2 pipe skbedit priority 7570:12 goto`,
       ],
-      7570: ["matchall skbedit priority 7570:fff0 queue_mapping 0 continue"],
+      7570: ["matchall skbedit priority none queue_mapping 0 continue"],
       7572: [reports, reports],
       7573: ["flower indev br0 gact pass"],
       7574: ["flower src 52:55:00:00:00:09 gact goto"],
@@ -75,11 +75,13 @@ describe("our netlink codec against the kernel", () => {
         `flower dst ${MAC2} mirred ingress redirect bond0 stolen`,
       ],
     });
-    const control = "flower dst 01:80:c2:00:00:00/44 skbedit priority 7570:fff1 continue";
-    assert.deepEqual(tcFilters("nic0", "egress"), {
+    const control = "flower dst 01:80:c2:00:00:00/44 class 7570:fff1";
+    assert.deepEqual(tcFilters("nic0", "parent 7570:"), {
       7577: [control],
       7578: [control],
       7579: [control],
+    });
+    assert.deepEqual(tcFilters("nic0", "egress"), {
       7580: ["matchall skbedit queue_mapping 0 pass"],
     });
     const [link] = readJson<IpLink>("ip", "-d link show nic1");
@@ -154,6 +156,8 @@ describe("our netlink codec against the kernel", () => {
   it("sees what others put in our place, and leaves the rest of clsact alone", async () => {
     tc([
       "qdisc add dev nic0 root handle 1: prio",
+      "qdisc add dev nic1 root handle 7570: htb default fff0",
+      "filter add dev nic1 parent 7570: protocol ip pref 5 matchall classid 7570:1",
       "qdisc add dev nic1 ingress",
       "qdisc add dev bond0 clsact",
       "filter add dev bond0 egress protocol all pref 7568 handle 5 flower src_mac 02:00:00:00:00:01 action drop",
@@ -166,6 +170,7 @@ describe("our netlink codec against the kernel", () => {
       [
         "bond0: egress filter pref 9000 matchall",
         "nic0: root qdisc prio 1:",
+        "nic1: parent 7570: filter pref 5 matchall",
         "nic1: qdisc ingress",
       ],
     );

@@ -17,26 +17,29 @@ interface TcFilter {
   readonly options?: {
     readonly keys?: { readonly src_mac?: string; readonly dst_mac?: string };
     readonly indev?: string;
+    readonly classid?: string;
     readonly actions?: readonly TcAction[];
   };
 }
 
-/** What tc says of a hook's filters, a line each, by priority. */
+/** What tc says of the filters of a hook, or of our HTB, a line each, by priority. */
 export function tcFilters(
   device: string,
-  hook: "egress" | "ingress",
+  hook: "egress" | "ingress" | "parent 7570:",
 ): Record<number, readonly string[]> {
   const lines: Record<number, string[]> = {};
   for (const filter of readJson<TcFilter>("tc", `filter show dev ${device} ${hook}`)) {
-    if (filter.options?.actions === undefined) continue;
-    const { src_mac, dst_mac, ...packet } = filter.options.keys ?? {};
+    const { keys, actions = [], classid } = filter.options ?? {};
+    if (actions.length === 0 && classid === undefined) continue;
+    const { src_mac, dst_mac, ...packet } = keys ?? {};
     const words = [
       filter.kind,
-      ...(filter.options.indev === undefined ? [] : ["indev", filter.options.indev]),
+      ...(filter.options?.indev === undefined ? [] : ["indev", filter.options.indev]),
       ...(Object.keys(packet).length === 0 ? [] : [JSON.stringify(packet)]),
       ...(src_mac === undefined ? [] : ["src", src_mac]),
       ...(dst_mac === undefined ? [] : ["dst", dst_mac]),
-      ...filter.options.actions.map(describeAction),
+      ...(classid === undefined ? [] : ["class", classid]),
+      ...actions.map(describeAction),
     ];
     lines[filter.pref] = [...(lines[filter.pref] ?? []), words.join(" ")].sort();
   }
