@@ -4,6 +4,7 @@
 #   sh test/setup.sh        npm packages, the pinned Node among them
 #   sh test/setup.sh lab    also the Debian packages that the lab runs on, and the lab's own parts
 #   sh test/setup.sh long   also what the long tests want: a Prometheus, the root of a clean Debian host
+#   sh test/setup.sh cc     also a C compiler, for what measures without a runtime of its own
 #   sh test/setup.sh bench  also what uplinkd is measured beside
 #
 # Safe to run at any time, asks nothing, speaks only when it changes something.
@@ -16,6 +17,8 @@ lab_packages="
   busybox-static cpio kmod xz-utils zstd
   iproute2 ethtool iputils-ping netcat-openbsd procps tcpdump
   dbus libvirt-daemon-system libvirt-clients libvirt-dbus
+"
+cc_packages="
   tcc libc6-dev
 "
 long_packages="
@@ -74,21 +77,25 @@ case "${1:-}" in
   "") ;;
   lab)
     # shellcheck disable=SC2086
-    install_debian_packages $lab_packages
+    install_debian_packages $lab_packages $cc_packages
     sh test/lab/parts.sh
+    ;;
+  cc)
+    # shellcheck disable=SC2086
+    install_debian_packages $cc_packages
     ;;
   long)
     # shellcheck disable=SC2086
-    install_debian_packages $lab_packages $long_packages
+    install_debian_packages $lab_packages $cc_packages $long_packages
     sh test/lab/parts.sh long
     ;;
   bench)
     # shellcheck disable=SC2086
-    install_debian_packages $lab_packages $bench_packages
+    install_debian_packages $lab_packages $cc_packages $bench_packages
     sh test/lab/parts.sh
     ;;
   *)
-    echo "usage: sh test/setup.sh [lab|long|bench]" >&2
+    echo "usage: sh test/setup.sh [lab|long|cc|bench]" >&2
     exit 2
     ;;
 esac
