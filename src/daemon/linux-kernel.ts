@@ -1,6 +1,7 @@
 /** The kernel's side of the daemon: rtnetlink, and sysfs for speeds. */
 import { readFileSync } from "node:fs";
 import { applySteps, compileSteps } from "../apply/kernel.ts";
+import { SYSTEM_CLOCK } from "../model/clock.ts";
 import type { NetlinkError } from "../model/errors.ts";
 import type { ClassCounters, Conflict } from "../model/kernel.ts";
 import type { LinkState } from "../model/link.ts";
@@ -41,7 +42,7 @@ export class LinuxKernel implements KernelPort {
   readonly #monitor: Monitor;
   #links: readonly Link[] = [];
   /** Traffic control as it was read to be kept. */
-  readonly #recent = new Recent<DumpedKernel>(() => performance.now());
+  readonly #recent = new Recent<DumpedKernel>(SYSTEM_CLOCK);
   /** No events come any more. */
   #deaf = false;
   readonly #armed = new Set<number>();
@@ -135,6 +136,7 @@ export class LinuxKernel implements KernelPort {
   }
 
   close(): Promise<void> {
+    this.#recent.forget();
     return this.#monitor.close();
   }
 

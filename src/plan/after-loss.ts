@@ -2,17 +2,9 @@
  * Placement after the loss of one uplink, as a change of the placement before it: who keeps his uplink is not asked, and
  * sums tell what he takes. Of ten thousand vNICs on eight uplinks an eighth is looked at for each loss.
  */
+import { choose, isNamed, makeSlots, occupy, type PlacementContext, STAYS } from "./choice.ts";
 import { crowdOf, join, type Load, mostBeside, NOBODY } from "./load.ts";
-import {
-  choose,
-  isNamed,
-  makeSlots,
-  occupy,
-  type Placement,
-  type PlacementContext,
-  STAYS,
-  wasDisplaced,
-} from "./placement.ts";
+import { type Placement, wasDisplaced } from "./placement.ts";
 import type { Presence, Roster } from "./roster.ts";
 import type { Usability } from "./usable.ts";
 

@@ -4,7 +4,8 @@
  */
 import { macBytes } from "../model/mac.ts";
 import type { TeamState, VnicState } from "../model/world.ts";
-import { HASHED, type Placement, wasDisplaced } from "./placement.ts";
+import { HASHED } from "./choice.ts";
+import { type Placement, wasDisplaced } from "./placement.ts";
 import type { Roster } from "./roster.ts";
 import type { Usability } from "./usable.ts";
 

@@ -181,11 +181,16 @@ function splice(
   const { config, uplinks } = team;
   const read = fresh.map((index) => members[index] as Member);
   const sameSize = members.length === old.members.length;
-  const wishes = (list: readonly (Member | undefined)[]) =>
-    list.some((member) => (member?.vnic.policy.placement.apart.length ?? 0) > 0);
-  // Names are numbered over all vNICs: if who wishes changed or moved, all are read anew.
-  if (wishes(read) || (sameSize ? wishes(fresh.map((at) => old.members[at])) : old.nameCount > 0))
-    return readRoster(config, uplinks, members);
+  // Names are numbered over all vNICs: if who wishes what changed or moved, all are read anew.
+  const wishesOf = (member: Member | undefined) => member?.vnic.policy.placement.apart ?? [];
+  const sameWishes = (index: number): boolean => {
+    const [before, now] = [wishesOf(old.members[index]), wishesOf(members[index])];
+    return before === now || before.length + now.length === 0;
+  };
+  const numberedAlike = sameSize
+    ? fresh.every(sameWishes)
+    : old.nameCount === 0 && read.every((member) => wishesOf(member).length === 0);
+  if (!numberedAlike) return readRoster(config, uplinks, members);
   const part = readRoster(config, uplinks, read);
   const join = <T extends Column>(column: T, changes: T): T => {
     if (sameSize) {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { Recent } from "../../../src/daemon/recent.ts";
+import { VirtualClock } from "../../simulation/clock.ts";
 
 describe("what was read a moment ago", () => {
-  let nowMs = 0;
-  const make = () => new Recent<string>(() => nowMs);
+  const clock = new VirtualClock();
+  const settle = () => Promise.resolve();
+  const make = () => new Recent<string>(clock);
 
   it("is had once, for the same", () => {
     const recent = make();
@@ -16,8 +18,21 @@ describe("what was read a moment ago", () => {
     assert.equal(recent.take("bond0 5"), null, "and is gone then");
   });
 
-  it("isn't trusted for long", () => {
+  it("isn't trusted for long, nor kept", async () => {
     const recent = make();
+    recent.keep("classes", "bond0 5");
+    await clock.advance(2000, settle);
+    recent.keep("others", "bond0 5");
+    await clock.advance(1999, settle);
+    assert.equal(recent.take("bond0 5"), "others");
+    recent.keep("classes", "bond0 5");
+    await clock.advance(2000, settle);
+    assert.equal(recent.take("bond0 5"), null);
+  });
+
+  it("isn't trusted for long where the thread stood still, so that its end comes late", () => {
+    let nowMs = 0;
+    const recent = new Recent<string>({ now: () => nowMs, after: () => () => undefined });
     recent.keep("classes", "bond0 5");
     nowMs += 2000;
     assert.equal(recent.take("bond0 5"), "classes");
