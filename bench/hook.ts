@@ -28,9 +28,7 @@ async function run(): Promise<Result[]> {
   const dir = mkdtempSync(join(tmpdir(), "uplinkd-bench-"));
   const [starts, xml] = [join(dir, "hook-starts"), join(dir, "domain.xml")];
   writeFileSync(xml, XML);
-  await runFile("tcc", ["-o", starts, STARTS, "-lpthread"]);
   const server = fork(new URL("./hook-server.ts", import.meta.url), [join(dir, "hook.sock")]);
-  await once(server, "message");
   const env = { ...process.env, UPLINKD_RUN_DIR: dir, UPLINKD_ETC_DIR: dir };
   /** Milliseconds of each start. */
   const time = async (count: number, workers: number, program: readonly string[]) => {
@@ -39,6 +37,8 @@ async function run(): Promise<Result[]> {
     return stdout.trim().split("\n").map(Number);
   };
   try {
+    await once(server, "message");
+    await runFile("tcc", ["-o", starts, STARTS, "-lpthread"]);
     const shells: number[] = [];
     const hooks: number[] = [];
     for (let pair = 0; pair < PAIRS; pair += 1) {

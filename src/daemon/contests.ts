@@ -179,8 +179,12 @@ function hasParentIn(object: KernelObject, keys: ReadonlySet<string>): boolean {
         keys.has(kernelKey(object).replace("leaf", "class")) || keys.has(`htb ${object.device}`)
       );
     case "class":
-    case "control":
       return keys.has(`htb ${object.device}`);
+    case "control": {
+      // It would hold the other's class.
+      const classKey = `class ${object.device} 7570:${object.minor.toString(16)}`;
+      return keys.has(classKey) || keys.has(`htb ${object.device}`);
+    }
     case "catch-all":
     case "vnic":
     case "reports":

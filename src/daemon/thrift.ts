@@ -18,12 +18,15 @@ export interface ThriftOptions {
 const GROWTH_BYTES = 10e6;
 /** After the first sign of growth: mostly the burst is over then, and one that goes on pauses us that seldom. */
 const DELAY_MS = 10_000;
+/** After such a collection once more: if it was in a burst's midst, what came after it may have grown by less. */
+const ONCE_MORE_MS = 60_000;
 
 export class Thrift {
   readonly #options: ThriftOptions;
   /** After the last collection; none yet: what a start leaves behind is the first burst. */
   #leftBytes = 0;
   #cancel: (() => void) | null = null;
+  #cancelOnceMore: (() => void) | null = null;
 
   constructor(options: ThriftOptions) {
     this.#options = options;
@@ -31,18 +34,25 @@ export class Thrift {
 
   /** Looks whether that has grown, and if so collects some time later; cheap, for every run of the loop. */
   look(): void {
-    const { clock, residentBytes, collect } = this.#options;
+    const { clock, residentBytes } = this.#options;
     if (this.#cancel !== null || residentBytes() < this.#leftBytes + GROWTH_BYTES) return;
     this.#cancel = clock.after(DELAY_MS, () => {
       this.#cancel = null;
-      collect();
-      this.#leftBytes = residentBytes();
+      this.#collect();
+      this.#cancelOnceMore?.();
+      this.#cancelOnceMore = clock.after(ONCE_MORE_MS, () => this.#collect());
     });
+  }
+
+  #collect(): void {
+    this.#options.collect();
+    this.#leftBytes = this.#options.residentBytes();
   }
 
   /** Nothing is collected any more. */
   stop(): void {
     this.#cancel?.();
+    this.#cancelOnceMore?.();
   }
 }
 

@@ -20,6 +20,7 @@ export function diffKernel(present: KernelMap, desired: KernelMap): Step[] {
   // What the kernel takes away with its parent is made anew although it is the same.
   const { changes, deletes } =
     gone.size === 0 ? found : findDifferences(present, desired, null, gone);
+  freeClasses(present, changes);
   const isStrange = ({ object }: Step) =>
     object.kind === "unknown-filter" && object.priority !== FORMER_VNIC_PRIORITY;
   const strange = deletes.filter(isStrange);
@@ -96,12 +97,25 @@ function goneWithTheirParents(present: KernelMap, changes: readonly Step[][]): R
   if (devices.size + classes.size === 0) return NOTHING_GONE;
   const gone = new Set<string>();
   for (const [key, object] of present) {
-    if ((object.kind === "class" || object.kind === "control") && devices.has(object.device))
+    if (object.kind === "class" && devices.has(object.device)) gone.add(key);
+    if (object.kind === "control" && (devices.has(object.device) || classes.has(classOf(object))))
       gone.add(key);
     if (object.kind !== "leaf") continue;
     if (devices.has(object.device) || classes.has(classOf(object))) gone.add(key);
   }
   return gone;
+}
+
+/** A class that a filter names can't be deleted (htb_delete: EBUSY): the filter goes first where its class is made anew. */
+function freeClasses(present: KernelMap, changes: readonly Step[][]): void {
+  for (const steps of changes) {
+    const [first] = steps;
+    if (steps.length < 2 || first?.object.kind !== "class") continue;
+    const rebuilt = classOf(first.object);
+    for (const object of present.values())
+      if (object.kind === "control" && classOf(object) === rebuilt)
+        steps.unshift({ op: "delete", object });
+  }
 }
 
 /**

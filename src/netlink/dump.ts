@@ -275,10 +275,14 @@ function addForeignFilter(found: Found, device: string, filter: Filter): void {
   const chooses = filter.actions.some((action) => action.kind === "skbedit");
   if (hook === "ingress" || (hook === "egress" && !chooses)) return;
   const where = hook === "htb" ? "parent 7570:" : hook;
+  const what =
+    hook === "htb"
+      ? "chooses the class of frames without one, and keeps a class that it names from being deleted"
+      : "changes frames' class or port";
   found.foreign.push({
     device,
     found: `${where} filter pref ${priority} ${kind}`,
-    message: `a foreign filter on ${device} (${where}, pref ${priority}) changes frames' class or port`,
+    message: `a foreign filter on ${device} (${where}, pref ${priority}) ${what}`,
     remedy: `see 'tc filter show dev ${device} ${where}' and find out who made it`,
     blocking: false,
   });

@@ -45,7 +45,7 @@ const WANT_MS = 60_000;
 export const MENDED_MS = 3000;
 
 const nic = (cable: number) => `nic${cable}`;
-const uplinkFilters = (hook: "ingress" | "egress", pref: number): Fault["make"] =>
+const uplinkFilters = (hook: "ingress" | "parent 7570:", pref: number): Fault["make"] =>
   foreign(({ cable }) => tc([`filter del dev ${nic(cable)} ${hook} pref ${pref}`]));
 
 export const FAULTS = {
@@ -207,7 +207,11 @@ export const FAULTS = {
     silenceMs: MENDED_MS,
     make: uplinkFilters("ingress", 7576),
   },
-  "control filters deleted": { weight: 1, silenceMs: NONE_MS, make: uplinkFilters("egress", 7577) },
+  "control filters deleted": {
+    weight: 1,
+    silenceMs: NONE_MS,
+    make: uplinkFilters("parent 7570:", 7577),
+  },
   "promiscuity off": {
     weight: 1,
     silenceMs: MENDED_MS,

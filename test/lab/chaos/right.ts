@@ -108,7 +108,7 @@ function uplinkWrong(uplink: string, classes: ReadonlySet<string>): string | nul
     );
   if (macs(7575, "src_mac") !== sorted(MACS)) return `reflections of ${macs(7575, "src_mac")}`;
   if (macs(7576, "dst_mac") !== sorted(MACS)) return `redirects of ${macs(7576, "dst_mac")}`;
-  const control = readJson<Filter>("tc", `filter show dev ${uplink} egress`);
+  const control = readJson<Filter>("tc", `filter show dev ${uplink} parent 7570:`);
   for (const pref of [7577, 7578, 7579])
     if (!control.some((filter) => filter.pref === pref)) return `no filter ${pref}`;
   return null;

@@ -21,7 +21,7 @@ function setUp() {
 }
 
 describe("thrift", () => {
-  it("collects ten seconds after a burst began, once", async () => {
+  it("collects ten seconds after a burst began, and a minute later what it left in the burst's midst", async () => {
     const { clock, memory, thrift } = setUp();
     thrift.look();
     await clock.advance(9000, settled);
@@ -30,8 +30,13 @@ describe("thrift", () => {
     await clock.advance(1000, settled);
     assert.equal(memory.collections, 1);
     thrift.look();
-    await clock.advance(60_000, settled);
+    await clock.advance(59_000, settled);
     assert.equal(memory.collections, 1);
+    await clock.advance(1000, settled);
+    assert.equal(memory.collections, 2);
+    thrift.look();
+    await clock.advance(600_000, settled);
+    assert.equal(memory.collections, 2, "a quiet process is left alone");
   });
 
   it("does so again only once the process has grown by 10 MB since", async () => {
@@ -52,6 +57,9 @@ describe("thrift", () => {
     const { clock, memory, thrift } = setUp();
     thrift.look();
     thrift.stop();
+    await clock.advance(10_000, settled);
+    assert.equal(memory.collections, 0);
+    thrift.look();
     await clock.advance(10_000, settled);
     assert.equal(memory.collections, 0);
   });

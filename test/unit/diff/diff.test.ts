@@ -92,6 +92,20 @@ describe("the diff", () => {
     ]);
   });
 
+  it("makes a filter anew that names a class which has to be made anew, and so holds it", () => {
+    const control: KernelObject = { kind: "control", device: "eno1", protocol: "stp", minor: 17 };
+    const before = { ...klass(17, 8), parentMinor: 1 } as KernelObject;
+    const after = { ...klass(17, 8), parentMinor: null } as KernelObject;
+    const steps = diffKernel(mapOf(before, leaf(17), control), mapOf(after, leaf(17), control));
+    assert.deepEqual(summary(steps), [
+      "delete control eno1 stp",
+      "delete class eno1 7570:11",
+      "add class eno1 7570:11",
+      "add leaf eno1 7570:11",
+      "add control eno1 stp",
+    ]);
+  });
+
   it("doesn't delete one by one what vanishes with its class or its qdisc", () => {
     const gone = diffKernel(
       mapOf(klass(16, 8), leaf(16), klass(17, 8), leaf(17)),
