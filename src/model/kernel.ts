@@ -247,7 +247,7 @@ export interface ProbeGuard {
 
 /**
  * Puts a link protocol's frames into the control class: in the HTB's own list, which frames that have a class never come
- * to. So it costs a guest's frames nothing, and no guest with a class gets there.
+ * to. So it costs a guest's frames nothing, and none with a vNIC's address gets there.
  */
 export interface ControlFilter {
   readonly kind: "control";
