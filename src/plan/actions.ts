@@ -6,6 +6,7 @@ import { FAILOVER_ACTIONS, type FailoverAction } from "../model/policy.ts";
 import { formatRate } from "../model/units.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { findEnough } from "./expect.ts";
+import { TO_BE_JUDGED, whyMild } from "./fate.ts";
 import { fillingOf } from "./filling.ts";
 import { findFlagged } from "./flagged.ts";
 import type { Load } from "./load.ts";
@@ -26,43 +27,69 @@ export interface Casualty {
   readonly reason: string;
 }
 
-/** One that lacks something. Of losses that have not happened hardly any reason is read: it is put into words when it is. */
+/** By what of its demand each vNIC is judged, NaN where nothing was measured. */
+export type Judged = Float64Array;
+
+/** By what domains are judged. */
+interface Settling {
+  readonly world: World;
+  readonly roster: Roster;
+  readonly judged: Judged;
+  /** When the team became degraded, world time. */
+  readonly sinceMs: number;
+}
+
+/** One that can't get what it wanted. Why is put into words when somebody asks: at a loss there may be thousands. */
 class Lacking implements Casualty {
   readonly first: number;
-  readonly end: number;
+  readonly action: FailoverAction;
   readonly dueAtMs: number;
-  readonly #verdict: Verdict;
-  readonly #wantedBitsPerSecond: number;
+  readonly #settling: Settling;
+  readonly #short: number;
   readonly #getsBitsPerSecond: number;
+  readonly #others: readonly number[];
 
-  /** @param sinceMs when the team became degraded, world time @param wanted bits per second before that, of which it `gets` */
+  /**
+   * @param short the first of its vNICs that lacks something, and what it `gets`, bits per second
+   * @param others of its vNICs that lack something
+   */
   constructor(
-    verdict: Verdict,
+    settling: Settling,
     first: number,
-    end: number,
-    sinceMs: number,
-    wanted: number,
+    short: number,
     gets: number,
+    others: readonly number[],
   ) {
+    const { world, roster, sinceMs } = settling;
     this.first = first;
-    this.end = end;
-    this.dueAtMs = sinceMs + verdict.graceMs;
-    this.#verdict = verdict;
-    this.#wantedBitsPerSecond = wanted;
+    const fate = roster.fates[short] as number;
+    if (fate < TO_BE_JUDGED && others.length === 0) {
+      // Of most that is known without a look at them.
+      this.action = FAILOVER_ACTIONS[fate] ?? "throttle";
+      this.dueAtMs = sinceMs + (roster.graces[short] as number);
+    } else {
+      const { action, graceMs } = judgeDomain(world, roster, short, others);
+      this.action = action;
+      this.dueAtMs = sinceMs + graceMs;
+    }
+    this.#settling = settling;
+    this.#short = short;
     this.#getsBitsPerSecond = gets;
+    this.#others = others;
+  }
+
+  get end(): number {
+    return this.#settling.roster.ends[this.first] as number;
   }
 
   get domain(): DomainState {
-    return this.#verdict.member.domain;
-  }
-
-  get action(): FailoverAction {
-    return this.#verdict.action;
+    return (this.#settling.roster.members[this.first] as Member).domain;
   }
 
   get reason(): string {
-    const { member, why } = this.#verdict;
-    const wanted = formatRate(this.#wantedBitsPerSecond);
+    const { world, roster, judged } = this.#settling;
+    const { member, why } = judgeDomain(world, roster, this.#short, this.#others);
+    const wanted = formatRate(judged[this.#short] as number);
     const lacks = `${member.vnic.mac} wanted ${wanted} before the loss and gets ${formatRate(this.#getsBitsPerSecond)}`;
     return why === null ? lacks : `${lacks}; ${why}`;
   }
@@ -104,13 +131,18 @@ interface Verdict {
   readonly why: string | null;
 }
 
-/** Judges a domain whose vNICs with the given indexes lack something. */
-function judgeDomain(world: World, { members }: Roster, short: readonly number[]): Verdict {
-  const member = members[short[0] as number] as Member;
+/** Judges a domain of whose vNICs the one at `short`, and others, lack something. */
+function judgeDomain(
+  world: World,
+  { members }: Roster,
+  short: number,
+  others: readonly number[],
+): Verdict {
+  const member = members[short] as Member;
   // The strongest action holds, with its own grace time.
   let { failover } = member.vnic.policy;
-  for (let at = 1; at < short.length; at += 1) {
-    const next = (members[short[at] as number] as Member).vnic.policy.failover;
+  for (const index of others) {
+    const next = (members[index] as Member).vnic.policy.failover;
     if (FAILOVER_ACTIONS.indexOf(next.action) > FAILOVER_ACTIONS.indexOf(failover.action))
       failover = next;
   }
@@ -123,9 +155,6 @@ function judgeDomain(world: World, { members }: Roster, short: readonly number[]
     ? { member, action: "throttle", graceMs, why: `only throttled, not moved: ${nowhere}` }
     : { member, action: "pause", graceMs, why: `paused, not moved: ${nowhere}` };
 }
-
-/** By what of its demand each vNIC is judged, NaN where nothing was measured. */
-export type Judged = Float64Array;
 
 /**
  * Judges the domains of a degraded team that has a usable uplink. The answer doesn't depend on what has been done
@@ -162,6 +191,7 @@ export function settleDegradation(
   const sharings = load.uplinks.map((uplink) =>
     lacking.includes(uplink) ? new Sharing(shared, uplink) : null,
   );
+  const settling = { world, roster, judged, sinceMs };
   let open = lacking.length;
   const closeIfEnough = (place: number): void => {
     if (sharings[place]?.suffices !== true) return;
@@ -175,8 +205,9 @@ export function settleDegradation(
     const first = falling[turn] as number;
     const end = roster.ends[first] as number;
     if (silence[first] === 1) continue;
-    let short: number[] | null = null;
-    let leastGets = 0;
+    let short = -1;
+    let firstGets = 0;
+    let others = NO_OTHERS;
     for (let index = first; index < end; index += 1) {
       const sharing = sharings[vias[index] as number];
       const demand = judged[index] as number;
@@ -184,14 +215,15 @@ export function settleDegradation(
       // What nothing carries gets nothing.
       const gets = sharing?.expect(index) ?? 0;
       if (!isShort(Math.min(demand, roster.wants[index] as number), gets)) continue;
-      if (short === null) [short, leastGets] = [[index], gets];
-      else short.push(index);
+      if (short < 0) {
+        short = index;
+        firstGets = gets;
+      } else others = [...others, index];
     }
-    if (short === null) continue;
-    const verdict = judgeDomain(world, roster, short);
-    const wanted = judged[short[0] as number] as number;
-    casualties.push(new Lacking(verdict, first, end, sinceMs, wanted, leastGets));
-    if (verdict.action === "throttle") continue;
+    if (short < 0) continue;
+    const casualty = new Lacking(settling, first, short, firstGets, others);
+    casualties.push(casualty);
+    if (casualty.action === "throttle") continue;
     for (let index = first; index < end; index += 1) {
       silence[index] = 1;
       const via = vias[index] as number;
@@ -201,6 +233,8 @@ export function settleDegradation(
   }
   return casualties;
 }
+
+const NO_OTHERS: readonly number[] = [];
 
 /** By the column of who discards, of rosters that fall alike: columns are never changed. */
 const DISCARDING = new WeakMap<
@@ -233,16 +267,4 @@ function discardedAt({ roster, placement, uplinks }: Load, first: number, end: n
     if (home !== placement.vias[index] && uplinks[home]?.entry.lost === true) return index;
   }
   return -1;
-}
-
-/** Why nothing stronger than throttling may be done to a domain, or null. */
-function whyMild(domain: DomainState, action: FailoverAction): string | null {
-  if (action === "throttle") return null;
-  if (domain.held) return "held by an operator";
-  if (domain.exempt !== null) return domain.exempt;
-  if (action === "discard") return null;
-  if (domain.owner !== null) return `${domain.owner} manages it`;
-  // A person's pause is left alone, and what hasn't started can't be stopped.
-  if (domain.pausedByUs === null && domain.phase !== "running") return `it is ${domain.phase}`;
-  return null;
 }

@@ -2,65 +2,59 @@
  * Placement after the loss of one uplink, as a change of the placement before it: who keeps his uplink is not asked, and
  * sums tell what he takes. Of ten thousand vNICs on eight uplinks an eighth is looked at for each loss.
  */
-import { choose, isNamed, makeSlots, occupy, type PlacementContext, STAYS } from "./choice.ts";
-import { crowdOf, join, type Load, mostBeside, NOBODY } from "./load.ts";
+import { choose, chooseEasily, makeSlots, occupy, type PlacementContext, STAYS } from "./choice.ts";
+import {
+  addRow,
+  EASY,
+  joined,
+  LOAD,
+  NOBODY,
+  type Queue,
+  RANK,
+  RESERVATION,
+  ROW,
+  TOTAL,
+} from "./crowd.ts";
+import { type Load, mostBeside } from "./load.ts";
 import { type Placement, wasDisplaced } from "./placement.ts";
 import type { Presence, Roster } from "./roster.ts";
 import type { Usability } from "./usable.ts";
 
-/** A placement in which everybody is at home, summed up. */
+/** A placement in which everybody is at home. */
 export interface Settlement {
   readonly placement: Placement;
   readonly load: Load;
-  /** Of all that are at home on each uplink, without the host. */
-  readonly reserved: Float64Array;
-  readonly loads: Float64Array;
-  /** Indexes by home, in the order of placing. */
-  readonly residents: readonly Int32Array[];
-  /** Who is named by others or names others, in the order of placing. */
-  readonly named: readonly number[];
+  /** Who is at home on each uplink. */
+  readonly queues: readonly Queue[];
 }
 
 /**
- * Sums up a placement once it is in the kernel.
+ * Looks at a placement once it is in the kernel.
  * @param presence what the kernel says then
  * @returns null where a loss may move others than those it displaces: somebody isn't at home, or may have to wait
  */
-export function settlePlacement(
-  roster: Roster,
-  presence: Presence,
-  uplinks: readonly Usability[],
-  load: Load,
-): Settlement | null {
+export function settlePlacement(roster: Roster, presence: Presence, load: Load): Settlement | null {
   const { placement } = load;
   const { homes, vias } = placement;
-  const { reservations, loads: ownLoads, order, restless } = roster;
-  const residents = load.uplinks.map(({ senders }) => new Int32Array(senders.size));
-  const counts = new Int32Array(uplinks.length);
-  const reserved = new Float64Array(uplinks.length);
-  const loads = new Float64Array(uplinks.length);
-  const named: number[] = [];
-  const isAnyNamed = roster.nameCount > 0;
-  for (let turn = 0; turn < order.length; turn += 1) {
-    const index = order[turn] as number;
-    const home = homes[index] as number;
-    const there = residents[home];
-    if (
-      there === undefined ||
-      vias[index] !== home ||
-      presence.homes[index] !== home ||
-      presence.senders[index] !== home ||
-      restless[index] === 1
-    )
-      return null;
-    const count = counts[home] as number;
-    there[count] = index;
-    counts[home] = count + 1;
-    reserved[home] = (reserved[home] as number) + (reservations[index] as number);
-    loads[home] = (loads[home] as number) + (ownLoads[index] as number);
-    if (isAnyNamed && isNamed(roster, index)) named.push(index);
+  const atHome =
+    !homes.includes(-1) &&
+    !roster.restless.includes(1) &&
+    isSame(vias, homes) &&
+    isSame(presence.homes, homes) &&
+    isSame(presence.senders, homes);
+  if (!atHome) return null;
+  const queues: Queue[] = [];
+  for (const { senders } of load.uplinks) {
+    if (senders.queue === null) return null;
+    queues.push(senders.queue);
   }
-  return { placement, load, reserved, loads, residents, named };
+  return { placement, load, queues };
+}
+
+function isSame(one: Int16Array, other: Int16Array): boolean {
+  if (one === other) return true;
+  for (let index = 0; index < one.length; index += 1) if (one[index] !== other[index]) return false;
+  return one.length === other.length;
 }
 
 /**
@@ -78,64 +72,84 @@ export function placeAfterLoss(
   const [lost = -1] = gone;
   if (gone.length !== 1 || !uplinks.some((entry) => entry.usable)) return null;
   const { homes, vias } = settlement.placement;
+  const { queues, load } = settlement;
   // Nobody was at home on a port that isn't ours.
-  if (uplinks.some((entry, at) => !entry.managed && settlement.residents[at]?.length !== 0))
-    return null;
+  if (uplinks.some((entry, at) => !entry.managed && queues[at]?.indexes.length !== 0)) return null;
   const slots = makeSlots(roster, context);
   for (const at of slots.usable) {
-    slots.reserved[at] = (slots.reserved[at] as number) + (settlement.reserved[at] as number);
-    slots.loads[at] = settlement.loads[at] as number;
+    const { sums } = load.uplinks[at]?.senders ?? NOBODY;
+    slots.reserved[at] = (slots.reserved[at] as number) + sums.reservations;
+    slots.loads[at] = sums.loads;
   }
-  for (const index of settlement.named)
-    if (homes[index] !== lost) occupy(roster, slots, index, homes[index] as number, false);
+  for (const [at, { named }] of queues.entries())
+    if (at !== lost) for (const index of named) occupy(roster, slots, index, at, false);
   const placement = {
     homes,
     vias: vias.slice(),
     reasons: new Uint8Array(homes.length).fill(STAYS),
     heldUntilMs: [],
+    weighed: true,
   };
-  const displaced = settlement.residents[lost] ?? NOBODY.indexes;
-  for (let position = 0; position < displaced.length; position += 1) {
-    const index = displaced[position] as number;
-    const chosen = choose(roster, slots, index, lost);
+  const { indexes, rows } = queues[lost] ?? NO_QUEUE;
+  const counts = new Int32Array(uplinks.length);
+  const totals = new Float64Array(uplinks.length * TOTAL);
+  for (let position = 0, row = 0; position < indexes.length; position += 1, row += ROW) {
+    const index = indexes[position] as number;
+    const isEasy = rows[row + EASY] === 1;
+    const reservation = rows[row + RESERVATION] as number;
+    const chosen = isEasy
+      ? chooseEasily(slots, reservation, rows[row + RANK] as number)
+      : choose(roster, slots, index, lost);
     placement.vias[index] = chosen;
     placement.reasons[index] = wasDisplaced(slots.reason);
-    if (chosen >= 0) occupy(roster, slots, index, chosen);
+    if (isEasy) {
+      slots.reserved[chosen] = (slots.reserved[chosen] as number) + reservation;
+      slots.loads[chosen] = (slots.loads[chosen] as number) + (rows[row + LOAD] as number);
+    } else occupy(roster, slots, index, chosen);
+    counts[chosen] = (counts[chosen] as number) + 1;
+    addRow(totals, chosen * TOTAL, rows, row);
   }
-  return { placement, load: loadAfterLoss(roster, settlement, uplinks, placement, lost) };
+  return {
+    placement,
+    load: loadAfterLoss(roster, settlement, uplinks, { placement, lost, counts, totals }),
+  };
+}
+
+const NO_QUEUE = { indexes: new Int32Array(0), rows: new Float64Array(0) };
+
+/** Who went where. */
+interface Displacement {
+  readonly placement: Placement;
+  readonly lost: number;
+  /** How many came to each uplink. */
+  readonly counts: Int32Array;
+  /** Their totals, one an uplink behind the other. */
+  readonly totals: Float64Array;
 }
 
 /** What loadUplinks answers for that placement. */
 function loadAfterLoss(
   roster: Roster,
-  settlement: Settlement,
+  { load }: Settlement,
   uplinks: readonly Usability[],
-  placement: Placement,
-  lost: number,
+  { placement, lost, counts, totals }: Displacement,
 ): Load {
+  const before = load.uplinks.map(({ senders }) => senders);
   // In the order of the roster, not of placing.
-  const displaced = settlement.load.uplinks[lost]?.senders.indexes ?? NOBODY.indexes;
-  const counts = new Int32Array(uplinks.length);
-  for (let position = 0; position < displaced.length; position += 1) {
-    const via = placement.vias[displaced[position] as number] as number;
-    counts[via] = (counts[via] as number) + 1;
-  }
-  const arrivals = Array.from(counts, (count) => new Int32Array(count));
-  counts.fill(0);
-  for (let position = 0; position < displaced.length; position += 1) {
-    const index = displaced[position] as number;
-    const via = placement.vias[index] as number;
-    const at = counts[via] as number;
-    (arrivals[via] as Int32Array)[at] = index;
-    counts[via] = at + 1;
-  }
-  const before = settlement.load.uplinks.map(({ senders }) => senders);
-  const senders = arrivals.map((list, at) =>
-    at === lost ? NOBODY : join(before[at] ?? NOBODY, crowdOf(roster, list)),
+  const displaced = before[lost]?.indexes ?? NOBODY.indexes;
+  const senders = before.map((crowd, at) =>
+    at === lost
+      ? NOBODY
+      : joined(crowd, {
+          size: counts[at] as number,
+          list: () => displaced.filter((index) => placement.vias[index] === at),
+          totals,
+          total: at * TOTAL,
+        }),
   );
   const sizes = senders.map(({ size }) => size);
   return {
-    config: settlement.load.config,
+    config: load.config,
     roster,
     placement,
     carriers: placement.vias,

@@ -61,6 +61,8 @@ export interface Slots {
   readonly left: Int32Array;
   /** The reason of the last choice. */
   reason: number;
+  /** Loads have been compared: with others the choices might have been others. */
+  weighed: boolean;
 }
 
 export function makeSlots(roster: Roster, context: PlacementContext): Slots {
@@ -77,6 +79,7 @@ export function makeSlots(roster: Roster, context: PlacementContext): Slots {
     active: uplinks.findIndex((entry) => entry.uplink.name === context.activePort),
     left: new Int32Array(count),
     reason: NONE,
+    weighed: false,
   };
 }
 
@@ -134,10 +137,8 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
     return usable[0] ?? -1;
   }
   const reservation = roster.reservations[index] as number;
-  if (isEasy(roster, slots, index, present)) {
-    const avoided = (roster.ranks[index] as number) <= LAST_OFF_ACTIVE ? slots.active : -1;
-    return chooseEmptiest(slots, reservation, avoided);
-  }
+  if (isEasy(roster, slots, index, present))
+    return chooseEasily(slots, reservation, roster.ranks[index] as number);
   let count = 0;
   for (let position = 0; position < usable.length; position += 1) {
     const at = usable[position] as number;
@@ -155,6 +156,7 @@ export function choose(roster: Roster, slots: Slots, index: number, present: num
       return present;
     }
     if (!tells(roster, slots, index, criterion)) continue;
+    if (criterion === LEAST_UTILISED) slots.weighed = true;
     const kept =
       criterion === PREFERRED
         ? keepPreferred(roster, slots, index, count)
@@ -179,9 +181,22 @@ function isEasy(roster: Roster, slots: Slots, index: number, present: number): b
   );
 }
 
-/** The same choice in one pass. @param avoided the active port where it is the last resort, else -1 */
+/**
+ * The same choice for one that only the active port and the load tell uplinks apart for, with its columns' numbers at hand.
+ * @param rank 0 for critical to 3 for low
+ */
+export function chooseEasily(slots: Slots, reservation: number, rank: number): number {
+  const { usable } = slots;
+  if (usable.length > 1)
+    return chooseEmptiest(slots, reservation, rank <= LAST_OFF_ACTIVE ? slots.active : -1);
+  slots.reason = usable.length === 0 ? NONE : ONLY;
+  return usable[0] ?? -1;
+}
+
+/** In one pass. @param avoided the active port where it is the last resort, else -1 */
 function chooseEmptiest(slots: Slots, reservation: number, avoided: number): number {
   const { usable, reserved, capacities, loads } = slots;
+  slots.weighed = true;
   const count = usable.length;
   let fitting = 0;
   let asked = 0;
@@ -236,20 +251,12 @@ function tells(roster: Roster, slots: Slots, index: number, criterion: number): 
  * Keeps those of the first `count` that its policy's first wish names, or the next one's that names any; all where none does.
  * @returns how many are kept
  */
-function keepPreferred(
-  roster: Roster,
-  { entries, left }: Slots,
-  index: number,
-  count: number,
-): number {
-  const wishes = roster.members[index]?.vnic.policy.placement.prefer ?? [];
-  for (let rank = 0; rank < wishes.length; rank += 1) {
-    const wish = wishes[rank];
+function keepPreferred(roster: Roster, { left }: Slots, index: number, count: number): number {
+  for (const places of roster.preferred.get(index) ?? []) {
     let kept = 0;
     for (let position = 0; position < count; position += 1) {
       const at = left[position] as number;
-      const { uplink } = entries[at] as Usability;
-      if (uplink.name === wish || uplink.label === wish) left[kept++] = at;
+      if (places.includes(at)) left[kept++] = at;
     }
     if (kept > 0) return kept;
   }

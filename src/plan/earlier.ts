@@ -1,4 +1,6 @@
 /** What of an earlier plan of a team is the same in the next one: columns, lists and sums that both then share. */
+
+import type { PlacementContext } from "./choice.ts";
 import { type Load, loadUplinks, reloadUplinks } from "./load.ts";
 import type { Placement } from "./placement.ts";
 import type { TeamCase, TeamResult } from "./team.ts";
@@ -10,8 +12,63 @@ export interface Earlier {
   readonly origins: Int32Array;
 }
 
+/**
+ * The earlier placement, where placing anew would come to the same: all that it went by is the same, and loads, which
+ * are not, decided nothing; else null.
+ */
+export function placeAgain(
+  { roster, presence }: TeamCase,
+  { uplinks, activePort, hostBitsPerSecond }: PlacementContext,
+  earlier: Earlier,
+): Placement | null {
+  const { asked, placement, context } = earlier.result;
+  if (placement.weighed || placement.stories !== undefined) return null;
+  const old = asked.roster;
+  const sameUplinks =
+    activePort === context.activePort &&
+    hostBitsPerSecond === context.hostBitsPerSecond &&
+    uplinks.length === context.uplinks.length &&
+    uplinks.every((entry, at) => sameUplink(entry, context.uplinks[at]));
+  const sameAll =
+    sameUplinks &&
+    roster.members.length === old.members.length &&
+    roster.reservations === old.reservations &&
+    roster.wishes === old.wishes &&
+    roster.preferred === old.preferred &&
+    roster.names === old.names &&
+    roster.apart === old.apart &&
+    roster.order === old.order &&
+    roster.restless === old.restless &&
+    presence.homes === asked.presence.homes &&
+    presence.senders === asked.presence.senders;
+  return sameAll && !roster.restless.includes(1) ? placement : null;
+}
+
+/** Whether the vNICs' class numbers are those of an earlier plan: all that they are chosen by is the same. */
+export function sameNumbers({ world, roster, presence, numbering }: TeamCase, earlier: Earlier) {
+  const { asked } = earlier.result;
+  return (
+    world.kernel === asked.world.kernel &&
+    numbering.others === asked.numbering.others &&
+    roster.ranks === asked.roster.ranks &&
+    presence.minors === asked.presence.minors &&
+    presence.senders === asked.presence.senders &&
+    !presence.senders.includes(-1)
+  );
+}
+
+function sameUplink(one: Usability, other: Usability | undefined): boolean {
+  return (
+    one.uplink.name === other?.uplink.name &&
+    one.managed === other.managed &&
+    one.usable === other.usable &&
+    one.capacityBitsPerSecond === other.capacityBitsPerSecond
+  );
+}
+
 /** The same placement, with the columns of an earlier one where they are equal. */
 export function shareColumns(placement: Placement, earlier: Placement): Placement {
+  if (placement === earlier) return placement;
   return {
     ...placement,
     homes: shareColumn(placement.homes, earlier.homes),
@@ -40,7 +97,9 @@ export function loadAgain(
   const sameUsable =
     uplinks.length === result.uplinks.length &&
     uplinks.every((entry, at) => entry.usable === result.uplinks[at]?.usable);
-  if (!sameUsable || !samePlaces(placement, result.placement))
+  // Who is named by others is numbered over all: with other numbers more than those that changed is different.
+  const sameNames = roster.numbers === result.asked.roster.numbers;
+  if (!sameUsable || !sameNames || !samePlaces(placement, result.placement))
     return loadUplinks(config, uplinks, roster, placement);
   const changed: number[] = [];
   for (let index = 0; index < origins.length; index += 1)

@@ -6,9 +6,10 @@
  * Where all fits, each class has its whole reservation and nobody's rate depends on another's: then sums are enough,
  * and fitClaims is not asked.
  */
+import type { Crowd, Sums } from "./crowd.ts";
 import { flaggedIn } from "./flagged.ts";
 import { hostLines } from "./host.ts";
-import type { Crowd, Load, Sums, UplinkLoad } from "./load.ts";
+import type { Load, UplinkLoad } from "./load.ts";
 import { CONTROL_PRIO } from "./priority.ts";
 import type { Roster } from "./roster.ts";
 import { type Claim, fitClaims, LEAST_RATE, sum } from "./share.ts";

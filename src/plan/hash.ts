@@ -27,6 +27,7 @@ export function followHash(
     vias: new Int16Array(size).fill(-1),
     reasons: new Uint8Array(size).fill(HASHED),
     heldUntilMs: [],
+    weighed: false,
   };
   for (const [index, { vnic }] of roster.members.entries()) {
     const hash = hashOf(vnic);

@@ -51,7 +51,10 @@ export function assignMinors(
     minors[index] = next;
     missing -= 1;
   }
-  return minors;
+  // As nearly always: the column is shared then.
+  return minors.every((minor, index) => minor === presence.minors[index])
+    ? presence.minors
+    : minors;
 }
 
 /**
@@ -71,9 +74,9 @@ function sizeFor(present: Int32Array, others: readonly number[]): number {
  * flower can't change a handle in place; a new one comes from the MAC's last four bytes.
  */
 export function assignHandles(roster: Roster, presence: Presence): Float64Array {
+  const missing = presence.handles.indexOf(-1);
+  if (missing < 0) return presence.handles;
   const handles = presence.handles.slice();
-  const missing = handles.indexOf(-1);
-  if (missing < 0) return handles;
   const used = new Set<number>(handles);
   for (let index = missing; index < handles.length; index += 1) {
     if (handles[index] !== -1) continue;

@@ -1,5 +1,6 @@
 /** A team's vNICs by the uplinks that carry them; computed once a placement, asked often. */
 import type { TeamConfig } from "../model/config.ts";
+import { type Crowd, crowdOf, NOBODY } from "./crowd.ts";
 import type { Placement } from "./placement.ts";
 import type { Roster } from "./roster.ts";
 import type { Usability } from "./usable.ts";
@@ -27,30 +28,6 @@ export interface UplinkLoad {
   readonly senders: Crowd;
   /** The most vNICs that the loss of one of the others would bring here. */
   readonly mostDisplaced: number;
-}
-
-/** Some vNICs of a roster; never changed. */
-export interface Crowd {
-  readonly size: number;
-  /** In ascending order; made when first asked for. */
-  readonly indexes: Int32Array;
-  readonly sums: Sums;
-}
-
-/** Sums over some vNICs, bits per second, as if each of them sent. */
-export interface Sums {
-  readonly floors: number;
-  readonly leasts: number;
-  readonly fulls: number;
-  /** Of reservations above the least rates. */
-  readonly needs: number;
-  readonly wants: number;
-  /** Of what they are sure of, and of the part of it that they want. */
-  readonly sures: number;
-  readonly covered: number;
-  /** By rank: what they want above what they are sure of, and the shares of those who want more. */
-  readonly lacks: readonly number[];
-  readonly shares: readonly number[];
 }
 
 /** Sorts placed vNICs by uplink. */
@@ -122,100 +99,6 @@ export function mostBeside(counts: readonly number[], place: number): number {
   let most = 0;
   for (const [other, count] of counts.entries()) if (other !== place && count > most) most = count;
   return most;
-}
-
-export const NOBODY: Crowd = {
-  size: 0,
-  indexes: new Int32Array(0),
-  sums: {
-    ...{ floors: 0, leasts: 0, fulls: 0, needs: 0, wants: 0, sures: 0, covered: 0 },
-    ...{ lacks: [0, 0, 0, 0], shares: [0, 0, 0, 0] },
-  },
-};
-
-/** @param indexes in ascending order */
-export function crowdOf(roster: Roster, indexes: Int32Array): Crowd {
-  let sums: Sums | null = null;
-  let asked: Roster | null = roster;
-  return {
-    size: indexes.length,
-    indexes,
-    get sums() {
-      if (asked !== null) sums = sumUp(asked, indexes);
-      // Crowds outlive their plan, and are not to keep its roster.
-      asked = null;
-      return sums as Sums;
-    },
-  };
-}
-
-/** Two crowds that have nobody in common, together. */
-export function join(one: Crowd, other: Crowd): Crowd {
-  if (other.size === 0) return one;
-  const [a, b] = [one.sums, other.sums];
-  let indexes: Int32Array | null = null;
-  return {
-    size: one.size + other.size,
-    get indexes() {
-      indexes ??= merge(one.indexes, other.indexes);
-      return indexes;
-    },
-    sums: {
-      floors: a.floors + b.floors,
-      leasts: a.leasts + b.leasts,
-      fulls: a.fulls + b.fulls,
-      needs: a.needs + b.needs,
-      wants: a.wants + b.wants,
-      sures: a.sures + b.sures,
-      covered: a.covered + b.covered,
-      lacks: a.lacks.map((lack, rank) => lack + (b.lacks[rank] as number)),
-      shares: a.shares.map((share, rank) => share + (b.shares[rank] as number)),
-    },
-  };
-}
-
-function sumUp(roster: Roster, indexes: Int32Array): Sums {
-  let floors = 0;
-  let leasts = 0;
-  let fulls = 0;
-  let needs = 0;
-  let wants = 0;
-  let sures = 0;
-  let covered = 0;
-  const lacks = [0, 0, 0, 0];
-  const shares = [0, 0, 0, 0];
-  for (let position = 0; position < indexes.length; position += 1) {
-    const index = indexes[position] as number;
-    const least = roster.leasts[index] as number;
-    const want = roster.wants[index] as number;
-    const sure = roster.sures[index] as number;
-    floors += roster.floors[index] as number;
-    leasts += least;
-    fulls += roster.fulls[index] as number;
-    needs += Math.max(0, (roster.reservations[index] as number) - least);
-    wants += want;
-    sures += sure;
-    covered += Math.min(want, sure);
-    if (want <= sure) continue;
-    const rank = roster.ranks[index] as number;
-    lacks[rank] = (lacks[rank] as number) + want - sure;
-    shares[rank] = (shares[rank] as number) + (roster.shares[index] as number);
-  }
-  return { floors, leasts, fulls, needs, wants, sures, covered, lacks, shares };
-}
-
-function merge(one: Int32Array, other: Int32Array): Int32Array {
-  const merged = new Int32Array(one.length + other.length);
-  let at = 0;
-  let from = 0;
-  for (let position = 0; position < merged.length; position += 1) {
-    const next = at < one.length ? (one[at] as number) : Number.POSITIVE_INFINITY;
-    const more = from < other.length ? (other[from] as number) : Number.POSITIVE_INFINITY;
-    if (next < more) at += 1;
-    else from += 1;
-    merged[position] = Math.min(next, more);
-  }
-  return merged;
 }
 
 function indexesOf(places: Int16Array, wanted: number): Int32Array {

@@ -24,6 +24,8 @@ export interface Placement {
   readonly reasons: Uint8Array;
   /** World times from which on those may move again that stay where they are, having moved often enough. */
   readonly heldUntilMs: readonly number[];
+  /** Whether it would have been another with other loads, for all that is known. */
+  readonly weighed: boolean;
   /** Why those moved that evened out the load with this placement, by index; absent where none did. */
   readonly stories?: ReadonlyMap<number, string>;
 }
@@ -67,7 +69,7 @@ export function placeMembers(
     heldUntil.push(until);
     return true;
   };
-  const placement: Placement = {
+  const placement = {
     homes: new Int16Array(size).fill(-1),
     vias: new Int16Array(size).fill(-1),
     reasons: new Uint8Array(size),
@@ -113,7 +115,7 @@ export function placeMembers(
     placement.reasons[index] = wasDisplaced(slots.reason);
     if (chosen >= 0) occupy(roster, slots, index, chosen);
   }
-  return placement;
+  return { ...placement, weighed: slots.weighed };
 }
 
 /** Says why a vNIC is where it is; the same list for the same reasons. */

@@ -4,7 +4,14 @@
  */
 import type { DomainState, TeamState, VnicState, World } from "../model/world.ts";
 import { followFilling } from "./filling.ts";
-import { type Member, orderByRank, orderFalling, type Roster, readRoster } from "./roster.ts";
+import {
+  type Member,
+  orderByRank,
+  orderFalling,
+  type Preferred,
+  type Roster,
+  readRoster,
+} from "./roster.ts";
 import type { Claim } from "./share.ts";
 
 /** A roster, and the place of each of its vNICs in the earlier one; -1 for what is new or has changed. */
@@ -127,7 +134,10 @@ function sameFrame(team: TeamState, other: TeamState): boolean {
   return (
     team.config.floorBitsPerSecond === other.config.floorBitsPerSecond &&
     team.uplinks.length === other.uplinks.length &&
-    team.uplinks.every((uplink, place) => uplink.name === other.uplinks[place]?.name)
+    team.uplinks.every(({ name, label }, place) => {
+      const match = other.uplinks[place];
+      return name === match?.name && label === match.label;
+    })
   );
 }
 
@@ -240,6 +250,9 @@ function splice(
     restless: join(old.restless, part.restless),
     incoming: join(old.incoming, part.incoming),
     wishes: join(old.wishes, part.wishes),
+    fates: join(old.fates, part.fates),
+    graces: join(old.graces, part.graces),
+    preferred: joinPreferred(old.preferred, part.preferred, origins, fresh),
     claims,
     floors: join(old.floors, part.floors),
     leasts: join(old.leasts, part.leasts),
@@ -251,6 +264,23 @@ function splice(
     nameCount: old.nameCount,
     ...(sameOrder ? { falling: old.falling, ends: old.ends } : orderFalling(members, ranks)),
   };
+}
+
+function joinPreferred(
+  old: Roster["preferred"],
+  part: Roster["preferred"],
+  origins: Int32Array,
+  fresh: readonly number[],
+): Roster["preferred"] {
+  const isOld = part.size === 0 && fresh.every((index) => !old.has(index));
+  if (isOld && [...old.keys()].every((index) => origins[index] === index)) return old;
+  const joined = new Map<number, Preferred>();
+  for (let index = 0; index < origins.length; index += 1) {
+    const preferred = old.get(origins[index] as number);
+    if (preferred !== undefined) joined.set(index, preferred);
+  }
+  for (const [position, preferred] of part) joined.set(fresh[position] as number, preferred);
+  return joined;
 }
 
 function joinClaims(

@@ -5,6 +5,7 @@
 import type { TeamConfig } from "../model/config.ts";
 import type { DomainState, UplinkState, VnicState, World } from "../model/world.ts";
 import { discardsAtLoss, knownDemand, latchedDemand, wantOf } from "./demand.ts";
+import { fateOf } from "./fate.ts";
 import { priorityRank } from "./priority.ts";
 import { type Claim, LEAST_RATE } from "./share.ts";
 
@@ -44,10 +45,15 @@ export interface Roster {
   readonly discards: Uint8Array;
   /** 1: its policy prefers uplinks; 2: it wants to be apart from somebody; 3: both. */
   readonly wishes: Uint8Array;
+  /** Places that a vNIC's policy prefers: one list a wish, the first wish first; absent for none. */
+  readonly preferred: ReadonlyMap<number, Preferred>;
   /** 1: it has moved more than once lately, and may have to wait before it moves again. */
   readonly restless: Uint8Array;
   /** 1: its guest still runs on another host. */
   readonly incoming: Uint8Array;
+  /** See fateOf, and how long after the loss, milliseconds. */
+  readonly fates: Uint8Array;
+  readonly graces: Float64Array;
   readonly claims: readonly Claim[];
   /** The rate that fitClaims starts from, what it makes of it where all fits, and that with the whole reservation. */
   readonly floors: Float64Array;
@@ -67,6 +73,9 @@ export interface Roster {
   /** By index of a domain's first vNIC: that behind its last. */
   readonly ends: Int32Array;
 }
+
+/** The places that each of a policy's wishes names, in the team's order. */
+export type Preferred = readonly (readonly number[])[];
 
 /** Lists the team's vNICs. */
 export function listMembers(world: World, team: string): Member[] {
@@ -98,8 +107,11 @@ export function readRoster(
     shares: column(),
     discards: new Uint8Array(size),
     wishes: new Uint8Array(size),
+    preferred: readPreferred(uplinks, members),
     restless: new Uint8Array(size),
     incoming: new Uint8Array(size),
+    fates: new Uint8Array(size),
+    graces: column(),
     claims: new Array<Claim>(size),
     floors: column(),
     leasts: column(),
@@ -134,6 +146,8 @@ export function readRoster(
     roster.incoming[index] = member.domain.phase === "incoming" ? 1 : 0;
     roster.wishes[index] =
       (policy.placement.prefer.length > 0 ? 1 : 0) + (policy.placement.apart.length > 0 ? 2 : 0);
+    roster.fates[index] = fateOf(member);
+    roster.graces[index] = policy.failover.graceMs;
     roster.claims[index] = {
       floorBitsPerSecond: floor,
       reservationBitsPerSecond: reservation,
@@ -166,6 +180,23 @@ function readPresence(uplinks: readonly UplinkState[], members: readonly Member[
     presence.handles[index] = kernel.handle;
   }
   return presence;
+}
+
+function readPreferred(
+  uplinks: readonly UplinkState[],
+  members: readonly Member[],
+): ReadonlyMap<number, Preferred> {
+  const preferred = new Map<number, Preferred>();
+  for (const [index, { vnic }] of members.entries()) {
+    const { prefer } = vnic.policy.placement;
+    if (prefer.length === 0) continue;
+    const placesOf = (wish: string) =>
+      [...uplinks.keys()].filter(
+        (place) => uplinks[place]?.name === wish || uplinks[place]?.label === wish,
+      );
+    preferred.set(index, prefer.map(placesOf));
+  }
+  return preferred;
 }
 
 function readNames(members: readonly Member[]) {

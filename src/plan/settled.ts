@@ -31,7 +31,7 @@ export function settleCase(result: TeamResult): TeamCase {
   return {
     ...asked,
     presence,
-    settlement: settlePlacement(asked.roster, presence, uplinks, result.load),
+    settlement: settlePlacement(asked.roster, presence, result.load),
     team: {
       ...asked.team,
       lastMoveAtMs: changesUplinks(asked.presence, result.placement)

@@ -44,20 +44,34 @@ export function surveyDomains(domains: Domains, earlier: Domains = []): Survey {
   const found = FOUND.get(domains);
   if (found !== undefined) return found;
   const known = FOUND.get(earlier);
+  const survey = (known && surveyAgain(domains, earlier, known)) ?? surveyAnew(domains);
+  FOUND.set(domains, survey);
+  return survey;
+}
+
+/** What was found of an earlier world, where of each domain that stands at its place the same is to be said; else null. */
+function surveyAgain(domains: Domains, earlier: Domains, known: Survey): Survey | null {
+  if (domains.length !== earlier.length) return null;
+  for (let index = 0; index < domains.length; index += 1) {
+    const [domain, old] = [domains[index] as DomainState, earlier[index] as DomainState];
+    if (domain !== old && (domain.name !== old.name || lookAt(domain) !== known.flags[index]))
+      return null;
+  }
+  return known;
+}
+
+function surveyAnew(domains: Domains): Survey {
   const flags = new Uint8Array(domains.length);
   const nothing = new Array<DomainPlan>(domains.length);
   let anyFlag = 0;
   for (let index = 0; index < flags.length; index += 1) {
     const domain = domains[index] as DomainState;
-    const same = known !== undefined && domain === earlier[index];
-    const flag = same ? (known.flags[index] as number) : lookAt(domain);
+    const flag = lookAt(domain);
     flags[index] = flag;
     anyFlag |= flag;
-    nothing[index] = same ? (known.nothing[index] as DomainPlan) : planNothing(domain.name);
+    nothing[index] = planNothing(domain.name);
   }
-  const survey = { flags, anyFlag, nothing };
-  FOUND.set(domains, survey);
-  return survey;
+  return { flags, anyFlag, nothing };
 }
 
 function lookAt({ pausedByUs, migration, vnics }: DomainState): number {

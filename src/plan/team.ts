@@ -4,7 +4,15 @@ import type { Balance, TeamPlan, VnicPlan } from "../model/plan.ts";
 import type { DomainState, TeamState, World } from "../model/world.ts";
 import { type Casualty, type Judged, settleDegradation } from "./actions.ts";
 import { placeAfterLoss, type Settlement } from "./after-loss.ts";
-import { type Earlier, loadAgain, sameGround, shareColumns } from "./earlier.ts";
+import type { PlacementContext } from "./choice.ts";
+import {
+  type Earlier,
+  loadAgain,
+  placeAgain,
+  sameGround,
+  sameNumbers,
+  shareColumns,
+} from "./earlier.ts";
 import { expectHost, expectRates } from "./expect.ts";
 import { flaggedIn } from "./flagged.ts";
 import { grantClasses, type Silence, type UplinkGrants } from "./grants.ts";
@@ -45,6 +53,8 @@ export interface TeamResult {
   readonly asked: TeamCase;
   readonly team: TeamPlan;
   readonly uplinks: readonly Usability[];
+  /** What placing went by. */
+  readonly context: PlacementContext;
   readonly placement: Placement;
   readonly load: Load;
   readonly grants: readonly UplinkGrants[];
@@ -84,8 +94,10 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
   const hashed = wiringOf(team).steering === "hash";
   const quick =
     hashed || asked.settlement == null ? null : placeAfterLoss(roster, asked.settlement, context);
+  const again = hashed || earlier === null ? null : placeAgain(asked, context, earlier);
   const placed =
     quick?.placement ??
+    again ??
     (hashed ? followHash(team, uplinks, roster) : placeMembers(roster, presence, context));
   const {
     placement: settled,
@@ -121,6 +133,7 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
     asked,
     team: describeTeam(team, { uplinks, missing, grants, balance }),
     uplinks,
+    context,
     placement,
     load,
     grants,
@@ -152,7 +165,10 @@ export function planTeam(asked: TeamCase, earlier: Earlier | null = null): TeamR
         roster,
         placement,
         grants,
-        minors: assignMinors(roster, presence, asked.numbering),
+        minors:
+          former !== null && sameNumbers(asked, former)
+            ? former.result.objects.minors
+            : assignMinors(roster, presence, asked.numbering),
         handles: assignHandles(roster, presence),
         taps: findTaps(team, roster),
         queueIds: queueIdsOf(uplinks),

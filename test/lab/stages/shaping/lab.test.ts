@@ -27,16 +27,17 @@ function shape(uplink: string, rates: readonly number[]): void {
 describe("the lab's traffic meters", () => {
   beforeEach(resetToBare);
 
-  it("carry 40 Mbit/s of datagrams and of TCP, and agree with the classes' counters", async () => {
+  // More at once than any test of the stage lets through: the fullest line there has 20 Mbit/s.
+  it("carry 24 Mbit/s of datagrams and of TCP, and agree with the classes' counters", async () => {
     await buildHost({ speedMbit: 40 });
-    shape("nic0", [24 * megabit, 12 * megabit]);
+    shape("nic0", [16 * megabit, 8 * megabit]);
     const one = addStandin({ number: 1 });
     const two = addStandin({ number: 2 });
     assert.equal(ping(one.namespace, switchAddress), 5);
     assert.equal(ping(two.namespace, switchAddress), 5);
     const [datagrams, stream] = [new Sink(outside), new Sink(outside, { port: 5200 })];
     await sleep(500);
-    const flood = new Flood({ from: one, to: outside, bitsPerSecond: 30 * megabit });
+    const flood = new Flood({ from: one, to: outside, bitsPerSecond: 20 * megabit });
     const tcp = new Stream({ from: two, to: outside, port: 5200 });
     await sleep(1500);
     const rates = await measureClassRates(["nic0"], 4000);
@@ -46,9 +47,9 @@ describe("the lab's traffic meters", () => {
     const [ofOne = 0, ofTwo = 0] = ["1:10", "1:11"].map((id) => rates.get("nic0")?.get(id));
     // What falls short of this, a busy machine takes: no figure of the stage would be true.
     for (const [what, rate, wanted] of [
-      ["the flood's own rate", offered.bitsPerSecond, 30],
-      ["UDP", ofOne, 24],
-      ["TCP", ofTwo, 12],
+      ["the flood's own rate", offered.bitsPerSecond, 20],
+      ["UDP", ofOne, 16],
+      ["TCP", ofTwo, 8],
     ] as const) {
       if (Math.abs(rate / (wanted * megabit) - 1) < 0.05) continue;
       throw new LabFault(`${what}: ${(rate / megabit).toFixed(2)} of ${wanted} Mbit/s`);
