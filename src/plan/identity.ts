@@ -58,11 +58,11 @@ export function assignMinors(
 }
 
 /**
- * Room for all numbers that are taken or may be given: no more of them are taken than there are vNICs and others. A
- * column for every number there is would be most of what a small host's plan allocates.
+ * Room for all numbers that are taken or may be given: at most two a vNIC, since an old one is kept while a new one is
+ * given, and those of others. A column for every number there is would be most of what a small host's plan allocates.
  */
 function sizeFor(present: Int32Array, others: readonly number[]): number {
-  let last = FIRST_VNIC_MINOR + present.length + others.length;
+  let last = FIRST_VNIC_MINOR + 2 * present.length + others.length;
   for (let index = 0; index < present.length; index += 1)
     last = Math.max(last, present[index] as number);
   for (const minor of others) last = Math.max(last, minor);

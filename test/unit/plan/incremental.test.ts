@@ -28,6 +28,8 @@ function successions(): fc.Arbitrary<readonly [World, World]> {
     "is copied",
     "has another limit",
     "has another priority",
+    "prefers another uplink",
+    "wants to be apart",
     "arrives",
     "is attached otherwise",
   );
@@ -56,6 +58,10 @@ function become(domain: DomainState, fate: string | undefined): DomainState[] {
       return [withPolicy(domain, (policy) => ({ ...policy, bandwidth: LIMITED }))];
     case "has another priority":
       return [withPolicy(domain, (policy) => ({ ...policy, priority: "critical" }))];
+    case "prefers another uplink":
+      return [withPolicy(domain, (policy) => ({ ...policy, placement: PREFERS_LAST }))];
+    case "wants to be apart":
+      return [withPolicy(domain, (policy) => ({ ...policy, placement: APART_FROM_FIRST }))];
     // Its memory arrives, or has arrived: its filters wait for that.
     case "arrives":
       return [{ ...domain, phase: domain.phase === "incoming" ? "running" : "incoming" }];
@@ -83,6 +89,9 @@ function withDemand(world: World, at: number, demandBitsPerSecond: number): Worl
   );
   return { ...world, nowMs: world.nowMs + 1, domains };
 }
+
+const PREFERS_LAST = { prefer: ["eno3", "eno2"], apart: [] };
+const APART_FROM_FIRST = { prefer: [], apart: ["vm0", "vm1"] };
 
 const LIMITED = {
   reservationBitsPerSecond: 8_000_000,

@@ -195,6 +195,21 @@ describe("the kernel's objects for a loss", () => {
     );
     for (const vnic of planWorld(changed).vnics) assert.ok(!minors.has(vnic.minor));
   });
+
+  it("take numbers of their own when the priorities of all change at once", () => {
+    const domains = Array.from({ length: 20 }, (_, index) => ({ name: `vm${index}`, vnics: [{}] }));
+    const world = buildWorld({ uplinks: TWO, domains });
+    const before = applied(world, planWorld(world));
+    const critical = before.domains.map((domain) => ({
+      ...domain,
+      vnics: domain.vnics.map((vnic) => ({
+        ...vnic,
+        policy: { ...vnic.policy, priority: "critical" as const },
+      })),
+    }));
+    const minors = planWorld({ ...before, domains: critical }).vnics.map(({ minor }) => minor);
+    assert.equal(new Set(minors).size, domains.length, minors.join(" "));
+  });
 });
 
 describe("degradation", () => {
