@@ -270,8 +270,9 @@ function discardsOf(
 
 /** Whether we paused it and don't resume it at once because its time is over. */
 function isPaused(world: World, domain: DomainState): boolean {
+  if (domain.phase !== "paused") return false;
   const endsAtMs = pauseEndsAtMs(world, domain);
-  return domain.phase === "paused" && endsAtMs !== null && endsAtMs > world.nowMs;
+  return endsAtMs !== null && endsAtMs > world.nowMs;
 }
 
 function unmanaged(team: TeamState, uplinks: readonly Usability[], reason: string): TeamPlan {

@@ -180,6 +180,17 @@ describe("hooks/qemu", () => {
     });
   }
 
+  for (const end of ["exit 0", "exit 1", "exit 127", "kill -SEGV $$"]) {
+    it(`lets a guest start whose perl does no more than '${end}', and says so`, async () => {
+      program("perl", end);
+      await answering({ accept: false, reason: "no" });
+      const outcome = await run(["web1", "prepare", "begin", "-"]);
+      assert.deepEqual([outcome.status, outcome.stdout], [0, ""]);
+      assert.doesNotMatch(outcome.stderr, /uplinkd/);
+      assert.match(written("logger.out"), /does not answer; prepare of 'web1' goes on without it/);
+    });
+  }
+
   it("lets a guest start without daemon, at once", async () => {
     const outcome = await run(["web1", "prepare", "begin", "-"]);
     assert.deepEqual([outcome.status, outcome.stdout, outcome.stderr], [0, "", ""]);
