@@ -20,7 +20,7 @@ const SETTLE_MS = 15_000;
 /** The collection ten seconds after the last growth, the one a minute later, and what an emulated processor takes for both. */
 const QUIET_MS = 180_000;
 /** A lab on a busy machine has as many vNICs as were started by then: a figure of fewer is better than none. */
-const STARTING_MS = 2_300_000;
+const STARTING_MS = 3_300_000;
 /** A run of the loop over a thousand vNICs takes an emulated processor up to a minute. */
 const PLACING_MS = 150_000;
 /** What asking costs is none of it. */
