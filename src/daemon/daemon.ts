@@ -12,6 +12,7 @@ import { eventOfError } from "../model/event-id.ts";
 import { kernelKey } from "../model/kernel.ts";
 import { probeBlock } from "../model/probe.ts";
 import { VERSION } from "../model/version.ts";
+import { ownBytes } from "../native/program-pages.ts";
 import { Ears } from "../packet/ear.ts";
 import { PacketSocket } from "../packet/socket.ts";
 import { type LoadedConfig, loadAll } from "../policy/load.ts";
@@ -199,7 +200,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
 
   const thrift = new Thrift({
     clock: SYSTEM_CLOCK,
-    residentBytes: () => process.memoryUsage.rss(),
+    ownBytes: () => ownBytes() ?? process.memoryUsage.rss(),
     collect: collectHeap,
   });
   const scheduler = new Scheduler({

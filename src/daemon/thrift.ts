@@ -1,15 +1,17 @@
 /**
  * Memory that a burst of work has left behind is given back. By itself the engine collects when its heap has grown by a
  * good part, and after a thousand starts on a host that is quiet from then on that never happens: what was thrown away
- * stays, and so do the pages it was on. Most of those are the C library's: buffers that the heap only refers to.
+ * stays, and so do the pages it was on. Most of those are the C library's: buffers that the heap only refers to. So do
+ * pages of the program itself that only its start, or the burst, has used.
  */
 import type { Clock } from "../model/clock.ts";
 import { trimHeap } from "../native/libc.ts";
+import { dropProgramPages } from "../native/program-pages.ts";
 
 export interface ThriftOptions {
   readonly clock: Clock;
-  /** What the process has in memory now. */
-  readonly residentBytes: () => number;
+  /** What the process has in memory now, without what is files': that comes and goes by itself. */
+  readonly ownBytes: () => number;
   /** Collects everything, and gives back what is free. The thread stands still meanwhile. */
   readonly collect: () => void;
 }
@@ -34,8 +36,8 @@ export class Thrift {
 
   /** Looks whether that has grown, and if so collects some time later; cheap, for every run of the loop. */
   look(): void {
-    const { clock, residentBytes } = this.#options;
-    if (this.#cancel !== null || residentBytes() < this.#leftBytes + GROWTH_BYTES) return;
+    const { clock, ownBytes } = this.#options;
+    if (this.#cancel !== null || ownBytes() < this.#leftBytes + GROWTH_BYTES) return;
     this.#cancel = clock.after(DELAY_MS, () => {
       this.#cancel = null;
       this.#collect();
@@ -46,7 +48,7 @@ export class Thrift {
 
   #collect(): void {
     this.#options.collect();
-    this.#leftBytes = this.#options.residentBytes();
+    this.#leftBytes = this.#options.ownBytes();
   }
 
   /** Nothing is collected any more. */
@@ -61,4 +63,5 @@ export function collectHeap(): void {
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   // The engine frees what its buffers took; the C library keeps all of that but what is at the end of its heap.
   trimHeap();
+  dropProgramPages();
 }

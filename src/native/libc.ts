@@ -24,6 +24,7 @@ export const MSG_NOSIGNAL = 0x4000;
 export const POLLIN = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
+const MADV_DONTNEED = 4;
 
 const libc = koffi.load(null);
 const sockFprog = koffi.struct("sock_fprog", { len: "uint16_t", filter: "const void *" });
@@ -52,6 +53,11 @@ const calls = {
     name: number,
     program: { readonly len: number; readonly filter: Uint8Array },
     length: number,
+  ) => number,
+  madvise: libc.func("int madvise(uintptr_t, size_t, int)") as (
+    start: number,
+    bytes: number,
+    advice: number,
   ) => number,
   sendto: libc.func("intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)") as (
     fd: number,
@@ -217,6 +223,15 @@ function orErrno(result: number): number {
  */
 export function trimHeap(): boolean {
   return mallocTrim?.(0) === 1;
+}
+
+/**
+ * madvise(2), MADV_DONTNEED: unmaps pages, which of a file are read from it again when they are next used. Only for ranges
+ * whose every page is a file's: others would be zeroes then.
+ * @returns 0, or -errno
+ */
+export function dropPages(start: number, bytes: number): number {
+  return orErrno(calls.madvise(start, bytes, MADV_DONTNEED));
 }
 
 function findMallocTrim(): ((padBytes: number) => number) | null {

@@ -11,7 +11,7 @@ function setUp() {
   const memory = { bytes: 100 * MB, collections: 0 };
   const thrift = new Thrift({
     clock,
-    residentBytes: () => memory.bytes,
+    ownBytes: () => memory.bytes,
     collect: () => {
       memory.bytes = 80 * MB;
       memory.collections += 1;
