@@ -5,6 +5,7 @@
 import { Session } from "node:inspector";
 import { PerformanceObserver } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
+import { dropProgramPages } from "../src/native/program-pages.ts";
 import { getLinkMessage, RTM_NEWLINK } from "../src/netlink/link.ts";
 import { LinkWatch, readHealth } from "../src/netlink/link-watch.ts";
 import { joinMessages, parseMessages } from "../src/netlink/message.ts";
@@ -14,6 +15,7 @@ import { noopReaction } from "./lab/reaction.ts";
 
 const WARM_ROUNDS = 60;
 const ROUNDS = 300;
+const UNMAPPED_ROUNDS = 11;
 const TOLD_ALLOCATORS = 3;
 /** One allocation in so many bytes is looked at: of a reaction some hundred. */
 const SAMPLE_BYTES = 64;
@@ -46,10 +48,15 @@ for (let round = 0; round < ROUNDS; round += 1) {
   const bytes = process.memoryUsage().heapUsed - before;
   if (bytes > 0) allocatedBytes.push(bytes);
 }
+const unmappedMs: number[] = [];
+for (let round = 0; round < UNMAPPED_ROUNDS; round += 1) {
+  dropProgramPages();
+  unmappedMs.push(react());
+}
 // The observer is told later.
 await sleep(100);
 const report: FailoverReport = {
-  ...{ vnics, messages, firstMs, warmMs, allocatedBytes, collectionMs, allocators },
+  ...{ vnics, messages, firstMs, warmMs, unmappedMs, allocatedBytes, collectionMs, allocators },
   reactions: ROUNDS,
 };
 process.send?.(report);

@@ -10,6 +10,8 @@ export interface FailoverReport {
   /** The first reaction of the process, before anything was warmed; each later one. Milliseconds. */
   readonly firstMs: number;
   readonly warmMs: readonly number[];
+  /** Each the first after the program's pages were let go, as the daemon does after a burst. */
+  readonly unmappedMs: readonly number[];
   /** By each reaction, without those in which something was collected. */
   readonly allocatedBytes: readonly number[];
   /** Of each collection meanwhile, milliseconds; and in how many reactions. */
@@ -52,6 +54,7 @@ function tell(report: FailoverReport): Result[] {
   return [
     resultOf(`${what}: a reaction, cold`, "ms", [report.firstMs]),
     resultOf(`${what}: a reaction, warmed`, "ms", report.warmMs),
+    resultOf(`${what}: the first after the program's pages were let go`, "ms", report.unmappedMs),
     resultOf(
       `${what}: a reaction allocates`,
       "kB",
