@@ -200,7 +200,7 @@ export async function startDaemon(options: DaemonOptions): Promise<() => Promise
 
   const thrift = new Thrift({
     clock: SYSTEM_CLOCK,
-    ownBytes: () => ownBytes() ?? process.memoryUsage.rss(),
+    ownBytes,
     collect: collectHeap,
   });
   const scheduler = new Scheduler({

@@ -10,8 +10,8 @@ import { dropProgramPages } from "../native/program-pages.ts";
 
 export interface ThriftOptions {
   readonly clock: Clock;
-  /** What the process has in memory now, without what is files': that comes and goes by itself. */
-  readonly ownBytes: () => number;
+  /** What the process has in memory now, without what is files': that comes and goes by itself; null if that can't be read. */
+  readonly ownBytes: () => number | null;
   /** Collects everything, and gives back what is free. The thread stands still meanwhile. */
   readonly collect: () => void;
 }
@@ -37,7 +37,8 @@ export class Thrift {
   /** Looks whether that has grown, and if so collects some time later; cheap, for every run of the loop. */
   look(): void {
     const { clock, ownBytes } = this.#options;
-    if (this.#cancel !== null || ownBytes() < this.#leftBytes + GROWTH_BYTES) return;
+    const own = this.#cancel === null ? ownBytes() : null;
+    if (own === null || own < this.#leftBytes + GROWTH_BYTES) return;
     this.#cancel = clock.after(DELAY_MS, () => {
       this.#cancel = null;
       this.#collect();
@@ -48,7 +49,7 @@ export class Thrift {
 
   #collect(): void {
     this.#options.collect();
-    this.#leftBytes = this.#options.ownBytes();
+    this.#leftBytes = this.#options.ownBytes() ?? this.#leftBytes;
   }
 
   /** Nothing is collected any more. */

@@ -10,27 +10,30 @@ import { dropPages } from "./libc.ts";
 export interface Mapping {
   readonly start: number;
   readonly end: number;
-  readonly isWritable: boolean;
   readonly file: string;
-  /** Pages that are this process's own, and would be lost. */
-  readonly ownKilobytes: number;
+  /** Each of its pages is the file's, and can never have been another: nothing is lost when it is let go. */
+  readonly isWhollyFile: boolean;
 }
 
-/** Reads the mappings of files out of /proc/PID/smaps; what isn't as expected there is left out. Source: proc_pid_smaps(5). */
+/** Reads the mappings of files out of /proc/PID/smaps; what isn't said of one counts against it. Source: proc_pid_smaps(5). */
 export function parseMappings(smaps: string): Mapping[] {
   const mappings: Mapping[] = [];
   const heads = [...smaps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(\/.*)$/gm)];
   for (const head of heads) {
     const [line, start = "", end = "", permissions = "", file = ""] = head;
-    const fields = smaps.slice(head.index + line.length).split(/^[0-9a-f]+-[0-9a-f]+ /m, 1)[0];
-    const own = /^Anonymous: +(\d+) kB$/m.exec(fields ?? "")?.[1];
-    if (own === undefined) continue;
+    const [fields = ""] = smaps.slice(head.index + line.length).split(/^[0-9a-f]+-[0-9a-f]+ /m, 1);
+    // What was writable once, as what the dynamic linker relocates is, counts for committed memory ever since ("ac"); its
+    // own pages may be out on swap.
+    const flags = /^VmFlags:(.*)$/m.exec(fields)?.[1]?.split(" ");
     mappings.push({
       start: Number.parseInt(start, 16),
       end: Number.parseInt(end, 16),
-      isWritable: permissions.includes("w"),
       file,
-      ownKilobytes: Number(own),
+      isWhollyFile:
+        !permissions.includes("w") &&
+        /^Anonymous: +0 kB$/m.test(fields) &&
+        /^Swap: +0 kB$/m.test(fields) &&
+        flags?.includes("ac") === false,
     });
   }
   return mappings;
@@ -45,8 +48,8 @@ export function dropProgramPages(): number {
   try {
     const program = readlinkSync("/proc/self/exe");
     for (const mapping of parseMappings(readFileSync("/proc/self/smaps", "latin1"))) {
-      const { start, end, isWritable, file, ownKilobytes } = mapping;
-      if (file !== program || isWritable || ownKilobytes > 0) continue;
+      const { start, end, file, isWhollyFile } = mapping;
+      if (file !== program || !isWhollyFile) continue;
       if (dropPages(start, end - start) === 0) bytes += end - start;
     }
   } catch {

@@ -27,7 +27,8 @@ export function followHash(
     vias: new Int16Array(size).fill(-1),
     reasons: new Uint8Array(size).fill(HASHED),
     heldUntilMs: [],
-    weighed: false,
+    // No other way of placing would come to the same.
+    weighed: true,
   };
   for (const [index, { vnic }] of roster.members.entries()) {
     const hash = hashOf(vnic);

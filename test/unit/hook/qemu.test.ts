@@ -73,10 +73,15 @@ describe("hooks/qemu", () => {
     return { PATH: join(dir, "bin") };
   }
 
-  function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  function run(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    shell = ["/bin/dash"],
+  ): Promise<Outcome> {
     const started = performance.now();
     const { PATH = "" } = process.env;
-    const child = spawn("/bin/dash", [SCRIPT, ...args], {
+    const [program = "", ...words] = shell;
+    const child = spawn(program, [...words, SCRIPT, ...args], {
       env: {
         PATH: `${dir}/bin:${PATH}`,
         UPLINKD_RUN_DIR: dir,
@@ -188,6 +193,23 @@ describe("hooks/qemu", () => {
       assert.deepEqual([outcome.status, outcome.stdout], [0, ""]);
       assert.doesNotMatch(outcome.stderr, /uplinkd/);
       assert.match(written("logger.out"), /does not answer; prepare of 'web1' goes on without it/);
+    });
+  }
+
+  // sh elsewhere: bash tells of a signal that ended a command, with the command's whole text.
+  for (const how of ["hangs", "refuses", "accepts", "has a perl that crashes"]) {
+    it(`has nothing but uplinkd's own words said by bash where the daemon ${how}`, async () => {
+      const refuses = how === "refuses";
+      if (how === "has a perl that crashes") program("perl", "kill -SEGV $$");
+      if (how === "hangs") await hanging();
+      else await answering(refuses ? { accept: false, reason: "no" } : { accept: true });
+      const bash = ["/bin/bash", "--posix"];
+      const outcome = await run(["web1", "prepare", "begin", "-"], {}, bash);
+      const said = refuses ? "uplinkd: no\n" : "";
+      assert.deepEqual(
+        [outcome.status, outcome.stdout, outcome.stderr],
+        [refuses ? 1 : 0, "", said],
+      );
     });
   }
 

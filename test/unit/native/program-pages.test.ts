@@ -6,12 +6,25 @@ const SMAPS = `00400000-0082e000 r--p 00000000 fe:00 531                        
 Size:               4280 kB
 Rss:                1024 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd mr mw me
+0082e000-00830000 r--p 00000000 fe:00 531                                /opt/a b/node
+Anonymous:             0 kB
+Swap:                 24 kB
+VmFlags: rd mr mw me
+00830000-00840000 r--p 00000000 fe:00 531                                /opt/a b/node
+Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me ac
 072a7000-072dc000 r--p 06ea7000 fe:00 531                                /opt/a b/node
 Rss:                 212 kB
 Anonymous:            24 kB
+Swap:                  0 kB
+VmFlags: rd mr mw me
 072dc000-07307000 rw-p 06edc000 fe:00 531                                /opt/a b/node
-Anonymous:           156 kB
+Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd wr mr mw me
 07307000-07335000 rw-p 00000000 00:00 0                                  [heap]
 Anonymous:           100 kB
 7f40c7dc0000-7f40c7fd5000 r-xp 01627000 fe:00 531                        /opt/a b/node
@@ -23,19 +36,17 @@ function fileBytes(): number {
 }
 
 describe("the program's pages", () => {
-  it("are told apart from those that are the process's own, and a mapping of which that isn't said is left out", () => {
+  it("are told apart from what is or was the process's own, here or on swap; what isn't said counts against it", () => {
     const found = parseMappings(SMAPS);
     assert.deepEqual(
-      found.map(({ start, end, isWritable, ownKilobytes }) => [
-        start,
-        end,
-        isWritable,
-        ownKilobytes,
-      ]),
+      found.map(({ start, end, isWhollyFile }) => [start, end, isWhollyFile]),
       [
-        [0x400000, 0x82e000, false, 0],
-        [0x72a7000, 0x72dc000, false, 24],
-        [0x72dc000, 0x7307000, true, 156],
+        [0x400000, 0x82e000, true],
+        [0x82e000, 0x830000, false],
+        [0x830000, 0x840000, false],
+        [0x72a7000, 0x72dc000, false],
+        [0x72dc000, 0x7307000, false],
+        [0x7f40c7dc0000, 0x7f40c7fd5000, false],
       ],
     );
     assert.deepEqual(new Set(found.map(({ file }) => file)), new Set(["/opt/a b/node"]));

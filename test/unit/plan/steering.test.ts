@@ -97,6 +97,19 @@ describe("an 802.3ad bond", () => {
     assert.match(refusalOf({ config: { steering: "redirect" } }) ?? "", /leave it out/);
   });
 
+  it("is planned anew once it is to be steered, whatever bonding's hash had chosen before", () => {
+    const bond = { mode: "802.3ad", hashPolicy: "vlan+srcmac" } as const;
+    const domains = Array.from({ length: 6 }, (_, index) => ({
+      name: `vm${index}`,
+      vnics: [{ placement: { prefer: ["eno3"] } }],
+    }));
+    const before = buildWorld({ ...LACP, bond, domains });
+    const world = { ...before, teams: buildWorld({ ...redirecting, bond }).teams };
+    const steered = planWorld(world, planWorld(before));
+    assert.deepEqual(steered.vnics, planWorld(world).vnics);
+    assert.deepEqual(new Set(steered.vnics.map(({ home }) => home)), new Set(["eno3"]));
+  });
+
   it("by default foresees the port that bonding's hash chooses, and touches no port's queue id", () => {
     const world = buildWorld({
       ...LACP,
