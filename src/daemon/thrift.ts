@@ -59,7 +59,7 @@ export class Thrift {
   }
 }
 
-/** The engine's own: what `--expose-gc` of the unit gives; without it nothing is done. */
+/** Collects with what `--expose-gc` of the unit gives, where it is set, and gives back what is free or no longer used. */
 export function collectHeap(): void {
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   // The engine frees what its buffers took; the C library keeps all of that but what is at the end of its heap.
