@@ -54,6 +54,7 @@ export const frames: Benchmark = {
     const plain: number[] = [];
     const unfiltered: number[] = [];
     const byHand: number[] = [];
+    const plainByHand: number[] = [];
     const policed: number[] = [];
     const shaped = new Map<number, number[]>(SIZES.map((size) => [size, []]));
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -72,11 +73,14 @@ export const frames: Benchmark = {
       tc(["bond0", ...uplinkNames()].map((device) => `qdisc del dev ${device} clsact`));
       unfiltered.push(await measure("HTB and fq_codel, no filter", guest));
       // The least that tells guests apart by their addresses and names class and port.
+      const own = `7570:${FIRST_VNIC_MINOR.toString(16)}`;
       tc([
         "qdisc add dev bond0 clsact",
-        `filter add dev bond0 egress protocol all pref 1 flower skip_hw src_mac ${guest.mac} action skbedit priority 7570:${FIRST_VNIC_MINOR.toString(16)} queue_mapping 1`,
+        `filter add dev bond0 egress protocol all pref 1 flower skip_hw src_mac ${guest.mac} action skbedit priority ${own} queue_mapping 1`,
       ]);
       byHand.push(await measure("HTB and fq_codel, one filter by hand", guest));
+      tc(uplinkNames().map((device) => `qdisc replace dev ${device} parent ${own} pfifo`));
+      plainByHand.push(await measure("HTB and plain queues, one filter by hand", guest));
       tc(["qdisc del dev bond0 clsact"]);
     }
     const of = (vnics: number) => shaped.get(vnics) ?? [];
@@ -85,11 +89,13 @@ export const frames: Benchmark = {
       resultOf("frames sent, bonding with libvirt's bandwidth", "frames/s", policed),
       resultOf("frames sent, 1 vNIC without our filters", "frames/s", unfiltered),
       resultOf("frames sent, 1 vNIC with one filter by hand", "frames/s", byHand),
+      resultOf("frames sent, 1 vNIC with one filter by hand, plain queue", "frames/s", plainByHand),
       ...SIZES.map((vnics) => resultOf(`frames sent, ${vnics} vNICs`, "frames/s", of(vnics))),
       ...[
         { of: "plain bonding", rates: plain },
         { of: "1 vNIC without our filters", rates: unfiltered },
         { of: "1 vNIC with one filter by hand", rates: byHand },
+        { of: "1 vNIC with one filter by hand, plain queue", rates: plainByHand },
         { of: "1 vNIC", rates: of(1) },
       ].map(({ of: what, rates }) =>
         resultOf(
@@ -104,6 +110,11 @@ export const frames: Benchmark = {
         "frames sent, 1 vNIC with one filter by hand / plain bonding",
         "ratio",
         ratios(byHand, plain),
+      ),
+      resultOf(
+        "frames sent, 1 vNIC with one filter by hand, plain queue / plain bonding",
+        "ratio",
+        ratios(plainByHand, plain),
       ),
       resultOf("frames sent, 1 vNIC / one filter by hand", "ratio", ratios(of(1), byHand)),
       resultOf(

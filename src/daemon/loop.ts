@@ -90,7 +90,6 @@ export class ControlLoop {
   #seen: Observation | null = null;
   readonly #drift = new DriftBook();
   #lastResyncMs: number | null = null;
-  #armed: KernelMap | null = null;
   /** What stands in the kernel as of the last run; null where it isn't known to be what was planned. */
   #settled: KernelMap | null = null;
   /** Prepared plans sent before the last run looked; one that was sent since has changed what stands. */
@@ -281,7 +280,6 @@ export class ControlLoop {
     journal.write({ released: true, observing: as === "observing" });
     const { before, clsactCreated } = knownBefore(journal.contents, objects);
     for (const team of devices) for (const port of team.ports) kernel.arm(port, []);
-    this.#armed = null;
     this.#settled = null;
     this.#drift.clear();
     this.#contests.clear();
@@ -383,10 +381,11 @@ export class ControlLoop {
     this.#drift.noteReadBack(open, refused, nowMs, this.#options.log);
   }
 
-  /** Compiles what a loss will need, so that reacting is sending bytes. */
+  /**
+   * Compiles what a loss will need, so that reacting is sending bytes. Each run does: what vNICs send, and which port is
+   * active, changes what a loss needs also where the plan itself stays the same.
+   */
   #arm(run: Run): void {
-    if (this.#armed !== null && this.#armed === run.plan.kernel) return;
-    this.#armed = run.plan.kernel;
     const lossOf = new Map(run.losses.map((loss) => [loss.uplink, loss]));
     for (const uplink of run.world.teams.flatMap((team) => team.uplinks)) {
       // What was laid ready for an uplink that is lost, or waits, was for another world.

@@ -1,4 +1,5 @@
 /** What must hold, whatever happens. Each is one function that names what doesn't, or nothing. */
+import { isDeepStrictEqual } from "node:util";
 import { diffKernel } from "../../src/diff/diff.ts";
 import { kernelKey } from "../../src/model/kernel.ts";
 import {
@@ -159,6 +160,22 @@ export const AT_REST: Readonly<Record<string, AtRest>> = {
     // A sample that was due meanwhile has made a run of its own, with a plan of its own.
     const [step] = diffKernel(objects, (loop.last ?? run).plan.kernel);
     return step === undefined ? null : `not as planned: ${step.op} ${kernelKey(step.object)}`;
+  },
+
+  /** What lies ready for the loss of each uplink is what the plan says of it. */
+  lossesReady({ life }) {
+    const { mode, last } = life?.daemon.loop ?? {};
+    if (mode !== "enforcing") return null;
+    for (const { uplink, plan } of last?.losses ?? []) {
+      const wanted = diffKernel(last?.plan.kernel ?? new Map(), plan.kernel);
+      const ready = life?.ready(uplink) ?? [];
+      const at = wanted.findIndex((step, index) => !isDeepStrictEqual(step, ready[index]));
+      if (at < 0 && ready.length === wanted.length) continue;
+      const step = wanted[at];
+      const lacking = step === undefined ? "too much" : `not ${step.op} ${kernelKey(step.object)}`;
+      return `of ${wanted.length} steps for the loss of ${uplink} ${ready.length} lie ready: ${lacking}`;
+    }
+    return null;
   },
 
   /** No class, filter or action is left of a domain that is gone. */

@@ -59,6 +59,11 @@ export class Life {
     return true;
   }
 
+  /** The steps that were laid ready for a port's loss. */
+  ready(port: string): readonly Step[] {
+    return this.#armed.get(port) ?? [];
+  }
+
   /** A place where the daemon waits or acts. @returns true if it crashes right there */
   #isCrash(): boolean {
     if (!this.alive) return true;

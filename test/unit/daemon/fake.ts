@@ -10,7 +10,7 @@ import type {
 } from "../../../src/daemon/ports.ts";
 import type { NetlinkError } from "../../../src/model/errors.ts";
 import { LibvirtError } from "../../../src/model/errors.ts";
-import type { Conflict, KernelObject } from "../../../src/model/kernel.ts";
+import type { ClassCounters, Conflict, KernelObject } from "../../../src/model/kernel.ts";
 import { kernelKey } from "../../../src/model/kernel.ts";
 import type { LinkState } from "../../../src/model/link.ts";
 import { parseMac } from "../../../src/model/mac.ts";
@@ -65,6 +65,7 @@ export class FakeKernel implements KernelPort {
   /** Every batch that was applied, each step as `op key`. */
   readonly applied: string[][] = [];
   readonly armed = new Map<string, readonly Step[]>();
+  counters: ClassCounters[] = [];
   /** Settles before a batch is applied; for what happens meanwhile. */
   hold: Promise<void> = Promise.resolve();
   reads = 0;
@@ -92,15 +93,15 @@ export class FakeKernel implements KernelPort {
     return {
       objects: new Map([...present, ...this.objects]),
       conflicts: this.conflicts,
-      counters: [],
+      counters: this.counters,
       sourceCounts: [],
       inboundCounts: [],
       sharedHooks: this.sharedHooks,
     };
   }
 
-  readCounters() {
-    return [];
+  readCounters(): readonly ClassCounters[] {
+    return this.counters;
   }
 
   async apply(steps: readonly Step[]): Promise<readonly NetlinkError[]> {

@@ -2,12 +2,17 @@ import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Journal } from "../../../src/daemon/journal.ts";
-import type { ControlLoop } from "../../../src/daemon/loop.ts";
+import type { ControlLoop, Run } from "../../../src/daemon/loop.ts";
 import type { Registry } from "../../../src/daemon/registry.ts";
+import { diffKernel } from "../../../src/diff/diff.ts";
+import type { LinkState } from "../../../src/model/link.ts";
+import type { VnicPlan } from "../../../src/model/plan.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
 import { macOf, NOW } from "../world.ts";
 import type { FakeKernel } from "./fake.ts";
 import { domain, LoopHost } from "./loop-host.ts";
+
+type Port = NonNullable<LinkState["port"]>;
 
 describe("the control loop", () => {
   let host: LoopHost;
@@ -67,6 +72,30 @@ describe("the control loop", () => {
     await loop.run();
     assert.equal(kernel.applied.length, 1);
     assert.ok((kernel.armed.get("eno1")?.length ?? 0) > 0, "the loss of eno1 is prepared");
+  });
+
+  it("has ready what its plan says of each loss, also where only what vNICs send has changed", async () => {
+    const third = { name: "eno3", ifindex: 4, carrierDowns: 0 };
+    const eno2 = kernel.links.find(({ name }) => name === "eno2") as LinkState;
+    kernel.links.push({ ...eno2, ...third, port: { ...(eno2.port as Port), queueId: 3 } });
+    for (const number of [1, 2, 3]) registry.put(domain(number), "running");
+    const idle = await loop.run();
+    const [first] = idle.plan.vnics;
+    const target = (run: Run): string | null | undefined =>
+      run.losses.find(({ uplink }) => uplink === first?.home)?.plan.vnics[0]?.via;
+    const busy = idle.plan.vnics.find(({ home }) => home === target(idle)) as VnicPlan;
+    for (const sentBytes of [0n, 500_000_000n]) {
+      host.nowMs += 1000;
+      const idleCounter = { sentPackets: 0n, drops: 0, backlogBytes: 0, queuedPackets: 0 };
+      const { minor, home: device } = busy;
+      kernel.counters = [{ ...idleCounter, device: device as string, minor, sentBytes }];
+      loop.sample();
+    }
+    const loaded = await loop.run();
+    assert.equal(loaded.plan.kernel, idle.plan.kernel, "nothing else has changed");
+    assert.notEqual(target(loaded), target(idle));
+    for (const { uplink, plan } of loaded.losses)
+      assert.deepEqual(kernel.armed.get(uplink), diffKernel(loaded.plan.kernel, plan.kernel));
   });
 
   it("saves what has no owner's mark before it changes it, once", async () => {

@@ -173,6 +173,16 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
       kernel.applyStep = (step) => (step.op === "delete" ? null : apply(step));
     },
   },
+  // What is laid ready for a loss once stays there.
+  lossesReady: kernelWith((kernel) => {
+    const ports = new Set<string>();
+    return {
+      arm: (port, steps) => {
+        if (!ports.has(port)) kernel.arm(port, steps);
+        ports.add(port);
+      },
+    };
+  }),
   // No domain is ever gone.
   nothingLeftBehind: {
     daemon: (daemon) => {
@@ -326,6 +336,7 @@ const HISTORIES: Readonly<Record<string, readonly Event[]>> = {
     then(5000, { kind: "hold", guest: 0 }),
   ],
   kernelIsAsPlanned: ENDED,
+  lossesReady: [...RESERVED, then(1000, { kind: "nothing" })],
   nothingLeftBehind: ENDED,
   domainsKnown: [
     then(1000, { kind: "start", guest: 0 }),
