@@ -3,6 +3,7 @@ import type { UplinkError } from "../model/errors.ts";
 import { kernelKey } from "../model/kernel.ts";
 import type { Drift } from "../model/status.ts";
 import type { Step } from "../model/step.ts";
+import { formatDuration } from "../model/units.ts";
 import type { EventLog } from "./events.ts";
 
 /** Why an object isn't mended that is left to somebody else. */
@@ -10,6 +11,8 @@ const LEFT = "somebody else changes it again and again: see contests";
 
 export class DriftBook {
   #drift: readonly Drift[] = [];
+  /** What was told to differ, and since when; world time. */
+  readonly #told = new Map<string, number>();
 
   /** As of the last run. */
   list(): readonly Drift[] {
@@ -23,6 +26,7 @@ export class DriftBook {
 
   clear(): void {
     this.#drift = [];
+    this.#told.clear();
   }
 
   /** Nothing was written, since what stood before can't be saved. @returns whether that was so in the last run, too */
@@ -33,8 +37,9 @@ export class DriftBook {
   }
 
   /** Nothing was to be written but what is left to somebody else. */
-  noteLeft(left: readonly Step[], nowMs: number): void {
+  noteLeft(left: readonly Step[], nowMs: number, log: EventLog): void {
     this.#drift = left.map((step) => driftOf(step, nowMs, LEFT));
+    this.#tellEnds(nowMs, log);
   }
 
   /**
@@ -56,11 +61,25 @@ export class DriftBook {
       const message = error?.message ?? "the kernel holds something else than was written";
       return driftOf(step, known.get(key) ?? nowMs, message);
     });
-    for (const { object, message } of drift) {
+    for (const { object, message, sinceMs } of drift) {
       if (known.has(object)) continue;
+      this.#told.set(object, sinceMs);
       log.tell("warning", "drift", `${object} differs from the plan: ${message}`);
     }
     this.#drift = [...drift, ...left.map((step) => driftOf(step, nowMs, LEFT))];
+    this.#tellEnds(nowMs, log);
+  }
+
+  /** Says of what was told to differ that it doesn't any more. */
+  #tellEnds(nowMs: number, log: EventLog): void {
+    if (this.#told.size === 0) return;
+    const open = new Set(this.#drift.map((drift) => drift.object));
+    for (const [object, sinceMs] of this.#told) {
+      if (open.has(object)) continue;
+      this.#told.delete(object);
+      const lasted = formatDuration(nowMs - sinceMs);
+      log.tell("notice", "drift-over", `${object} is as planned again, after ${lasted}`);
+    }
   }
 }
 

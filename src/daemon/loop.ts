@@ -338,7 +338,7 @@ export class ControlLoop {
       }
       this.#contests.mended(due);
       this.#verify(run, devices, nowMs, refused);
-    } else this.#drift.noteLeft(left, nowMs);
+    } else this.#drift.noteLeft(left, nowMs, log);
     this.#settled = this.#drift.isAsWanted ? run.plan.kernel : null;
     this.#arm(run);
   }

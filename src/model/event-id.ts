@@ -152,6 +152,9 @@ export const EVENTS = {
     means: "The kernel holds something else than was written.",
     todo: "`uplinkctl status` lists the objects; the next look tries again.",
   },
+  "drift-over": {
+    means: "What differed from the plan is as planned again, or is planned no more.",
+  },
   "drift-mended": {
     means: "Somebody else changed or removed objects of uplinkd's; they are as planned again.",
     todo: "Find who does it: a network script, another manager.",

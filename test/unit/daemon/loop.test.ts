@@ -5,6 +5,7 @@ import type { Journal } from "../../../src/daemon/journal.ts";
 import type { ControlLoop, Run } from "../../../src/daemon/loop.ts";
 import type { Registry } from "../../../src/daemon/registry.ts";
 import { diffKernel } from "../../../src/diff/diff.ts";
+import { kernelKey } from "../../../src/model/kernel.ts";
 import type { LinkState } from "../../../src/model/link.ts";
 import type { VnicPlan } from "../../../src/model/plan.ts";
 import { buildConfig } from "../../../src/policy/config.ts";
@@ -147,6 +148,23 @@ describe("the control loop", () => {
     const told = lines.filter((line) => line.includes("drift-mended"));
     assert.equal(told.length, 1);
     assert.match(told[0] ?? "", /^<4>.*class eno2 7570:10 was gone/);
+  });
+
+  it("says of what couldn't be mended when it differs no more", async () => {
+    registry.put(domain(1), "running");
+    const key = "class eno2 7570:10";
+    const apply = kernel.apply.bind(kernel);
+    kernel.apply = (steps) => apply(steps.filter(({ object }) => kernelKey(object) !== key));
+    await loop.run();
+    const told = () => lines.filter((line) => line.includes(`${key} `));
+    assert.match(told().join("\n"), /^<4>drift: .*differs from the plan/);
+    kernel.apply = apply;
+    for (const waitedMs of [61_000, 10_000]) {
+      host.nowMs += waitedMs;
+      await loop.run();
+    }
+    assert.equal(told().length, 2);
+    assert.match(told()[1] ?? "", /^<5>drift-over: .*is as planned again, after 61s/);
   });
 
   it("keeps a vNIC's own frames from coming back by an uplink that it can't shape", async () => {
