@@ -186,7 +186,7 @@ function withVias(world: World, vias: Midway["vias"]): World {
 /** An uplink for each MAC. */
 export type Homes = ReadonlyMap<string, string>;
 
-/** Waits until the daemon has measured that nobody sends: placing goes by that from then on. */
+/** Waits until the daemon has measured that nobody sends, and planned by it: a loss goes by the last plan. */
 export async function untilMeasured(daemon: Daemon): Promise<void> {
   const isMeasured = async () => {
     const { domains } = await daemon.status();
@@ -195,6 +195,9 @@ export async function untilMeasured(daemon: Daemon): Promise<void> {
     );
   };
   await until("demands to be measured", isMeasured, 30_000, 500);
+  const before = (await daemon.status()).daemon.lastResyncMs;
+  const isPlanned = async () => (await daemon.status()).daemon.lastResyncMs !== before;
+  await until("a plan by what was measured", isPlanned, 30_000, 500);
 }
 
 /** By which uplink each MAC's frames go, as the kernel's filters say. */

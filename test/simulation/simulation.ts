@@ -244,6 +244,7 @@ export class Simulation {
   tellLinks(lost: readonly string[]): void {
     if (this.kernelEventsLost > 0) {
       this.kernelEventsLost -= 1;
+      this.watcher.noteUntold();
       return;
     }
     this.clock.after(1, () => {

@@ -44,6 +44,8 @@ export class Watcher implements LibvirtWitness {
   readonly #paths = new Map<string, { readonly carries: boolean; readonly sinceMs: number }>();
   #linksChanged = 0;
   #changedAtMs = 0;
+  /** When the daemon last wasn't told of a change. */
+  #untoldAtMs = Number.NEGATIVE_INFINITY;
   /** Since when each vNIC has been unshaped without excuse. */
   readonly #unshapedSinceMs = new Map<string, number>();
   readonly #overdueMs = new Map<string, number>();
@@ -82,6 +84,11 @@ export class Watcher implements LibvirtWitness {
     this.#changedAtMs = this.#simulation.clock.now();
   }
 
+  /** The daemon isn't told of a change, and finds it at its next look. */
+  noteUntold(): void {
+    this.#untoldAtMs = this.#simulation.clock.now();
+  }
+
   notePaths(): void {
     const { links, clock } = this.#simulation;
     for (const port of links.ports) {
@@ -97,11 +104,14 @@ export class Watcher implements LibvirtWitness {
 
   /** Probes have it for dead; what was made for its loss goes out. */
   notePathDied(dead: string): void {
-    const { links, clock } = this.#simulation;
-    // Within the interval that is judged it may have been either.
+    const { links, clock, loaded } = this.#simulation;
+    // Within the interval that is judged it may have been either. A port that left the bond untold is a witness like any other.
+    const { resyncMs } = loaded.config;
+    const isKnown = clock.now() - this.#untoldAtMs > resyncMs;
+    const withinMs = isKnown ? WITNESS_MS : resyncMs + WITNESS_MS;
     const was = (port: string, way: keyof Cut, carries: boolean) => {
       const path = this.#paths.get(`${port} ${way}`);
-      return path?.carries === carries || clock.now() - (path?.sinceMs ?? 0) < WITNESS_MS;
+      return path?.carries === carries || clock.now() - (path?.sinceMs ?? 0) < withinMs;
     };
     const isWorse = WAYS.some(
       (way) =>

@@ -127,6 +127,15 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "a port that has left the bond without the daemon's being told is a witness until the next look",
+      3105,
+      [
+        then(526, { kind: "kernel-events-lost", count: 4 }),
+        then(616, { kind: "port-released", port: 6 }),
+        then(8, { kind: "path-cut", port: 7, way: "both" }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [
