@@ -142,7 +142,8 @@ export class Migrations {
       this.#notBeforeMs.set(uuid, now() + BACKOFF_MS);
       return false;
     }
-    // The plan may be from before the last one began.
+    // The plan may be from before the last one began, or before an operator took the domain.
+    if (journal.contents.holds.includes(name)) return false;
     if (journal.contents.migrations.length >= rules().concurrent) return false;
     const entry: MigrationEntry = {
       domain: name,

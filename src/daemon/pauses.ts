@@ -172,7 +172,7 @@ export class Pauses {
   }
 
   async #pause(domain: DomainState, wish: DomainPlan): Promise<boolean> {
-    const { libvirt, log, now, registry } = this.#options;
+    const { journal, libvirt, log, now, registry } = this.#options;
     const reason = wish.reasons.join("; ");
     const entry: PauseEntry = {
       domain: domain.name,
@@ -190,6 +190,8 @@ export class Pauses {
     };
     // A domain that somebody else has paused is not ours to pause, nor to resume later.
     if ((await libvirt.stateOf(domain.uuid)) !== "running") return false;
+    // While libvirt was asked an operator may have taken it.
+    if (journal.contents.holds.includes(domain.name)) return false;
     this.#record(entry);
     try {
       await libvirt.suspend(domain.uuid);

@@ -125,6 +125,13 @@ describe("migrations", () => {
     assert.match(lines.join("\n"), /<5>domain-migrated: domain batch runs on rack2 now/);
   });
 
+  it("moves nobody whom an operator takes while libvirt is asked", async () => {
+    const moved = carryOut();
+    journal.write({ holds: ["batch"] });
+    await moved;
+    assert.deepEqual([libvirt.calls, journal.contents.migrations], [[], []]);
+  });
+
   it("asks the next destination after a refusal, and none after the last", async () => {
     for (const name of ["rack2", "rack3"]) {
       await carryOut();

@@ -103,6 +103,13 @@ describe("pauses", () => {
     assert.equal(await carryOut("pause"), true, "tried again once there may be room");
   });
 
+  it("pauses nobody whom an operator takes while libvirt is asked", async () => {
+    const paused = carryOut("pause");
+    journal.write({ holds: ["web1"] });
+    assert.equal(await paused, false);
+    assert.deepEqual([libvirt.calls, journal.contents.pauses], [[], []]);
+  });
+
   it("doesn't take over a domain that somebody else has paused", async () => {
     libvirt.states.set(UUID, "paused");
     assert.equal(await carryOut("pause"), false);
