@@ -218,16 +218,18 @@ export class Migrations {
 
   async #abort(entry: MigrationEntry, why: string, blamed: boolean): Promise<boolean> {
     const { libvirt, log, now } = this.#options;
+    this.#notBeforeMs.set(entry.uuid, now() + BACKOFF_MS);
+    const isUnderWay = (await libvirt.jobOf(entry.uuid)) === "migration";
+    if (this.#entryOf(entry.uuid)?.sinceMs !== entry.sinceMs) return false;
+    // What nobody waits for and isn't there is over, or never began: then there is nothing to abort.
+    if (!isUnderWay && !this.#calling.has(entry.uuid)) return await this.#look(entry);
     if (!this.#aborting.has(entry.uuid)) {
       log.tell("warning", "migration-aborted", `domain ${entry.domain}: ${why}`, {
         domain: entry.domain,
       });
     }
     this.#aborting.set(entry.uuid, { why, blamed });
-    this.#notBeforeMs.set(entry.uuid, now() + BACKOFF_MS);
-    const job = await libvirt.jobOf(entry.uuid);
-    if (job === "migration" && this.#entryOf(entry.uuid)?.sinceMs === entry.sinceMs)
-      await libvirt.abortJob(entry.uuid);
+    if (isUnderWay) await libvirt.abortJob(entry.uuid);
     return false;
   }
 

@@ -244,12 +244,12 @@ export class Watcher implements LibvirtWitness {
       this.disrespect ??= `${guest.name} was resumed by a person, and is paused again`;
     this.#shownRunning.delete(guest.uuid);
     this.#ambiguous.delete(guest.uuid);
-    return issuedAtMs < this.#damagedAtMs ? "person" : "uplinkd";
+    return issuedAtMs <= this.#damagedAtMs ? "person" : "uplinkd";
   }
 
   migrating(guest: Guest, issuedAtMs: number): void {
     const { mover } = this.#simulation.libvirt;
-    if (issuedAtMs < this.#damagedAtMs) mover.disown(guest);
+    if (issuedAtMs <= this.#damagedAtMs) mover.disown(guest);
     if (guest.heldSinceMs !== null && issuedAtMs > guest.heldSinceMs)
       this.disrespect ??= `${guest.name} is held by an operator, and is moved`;
     if (mover.count > CONCURRENT) this.disrespect ??= `${mover.count} are moved at a time`;

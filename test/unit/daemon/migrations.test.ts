@@ -240,6 +240,14 @@ describe("migrations", () => {
     assert.deepEqual([journal.contents.migrations, refused()], [[], []]);
   });
 
+  it("forgets one past its time that libvirt never began, and blames nobody", async () => {
+    disk = JSON.stringify({ ...journal.contents, migrations: [ENTRY] });
+    start();
+    nowMs = NOW + CONFIG.migration.timeoutMs + 60_000;
+    await carryOut();
+    assert.deepEqual([journal.contents.migrations, refused(), libvirt.aborts], [[], [], 0]);
+  });
+
   it("keeps one that libvirt gave no answer to, and aborts it in time", async () => {
     await carryOut();
     const { answer } = libvirt;
