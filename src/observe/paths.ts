@@ -229,8 +229,11 @@ function convict(memories: Map<string, PathMemory>, scene: Scene, changes: PathC
   }
   const healthy = [...memories].filter(([, { state }]) => state === "healthy");
   const guilty = healthy.filter(([, { accused }]) => accused >= losses);
-  // When all look dead it is the probes that are wrong, or there is nowhere to go.
-  if (guilty.length === healthy.length) return;
+  // When all look dead it is the probes that are wrong, or there is nowhere to go: one that has only just come is no better
+  // if it lacks the same.
+  const isBetter = (uplink: string, { accused }: PathMemory): boolean =>
+    accused < losses && scene.looks.has(uplink) && accuse(uplink, scene) === null;
+  if (!healthy.some(([uplink, memory]) => isBetter(uplink, memory))) return;
   for (const [uplink, memory] of guilty) {
     memories.set(uplink, { ...memory, state: "dead", good: 0 });
     changes.push({ kind: "path", uplink, dead: true, reason: memory.reason });

@@ -258,7 +258,12 @@ export class LibvirtModel {
         return [...stateOf(guest)];
       case "Suspend":
         if (this.#refuses()) throw new Error("cannot acquire state change lock");
-        if (guest.state !== "running") return undefined;
+        if (guest.state !== "running") {
+          // Whoever was quicker than the call: that it wasn't the call, nothing tells.
+          if (guest.state === "paused" && guest.pausedAtMs >= issuedAtMs)
+            this.#witness.unanswered(guest);
+          return undefined;
+        }
         guest.pausedBy = this.#witness.suspending(guest, issuedAtMs);
         guest.state = "paused";
         guest.pausedAtMs = this.#clock.now();

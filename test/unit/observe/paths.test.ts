@@ -168,4 +168,22 @@ describe("judging paths, over any history of looks", () => {
     });
     assert.deepEqual(dead, ["eno3"]);
   });
+
+  it("takes no port for dead because one that has just come into the bond lacks the same", () => {
+    // Simulation, seed 4263: what two ports send arrives nowhere, and the second leaves the bond and comes back.
+    const given = { intervalMs: 1000, losses: 3, targets: [], require: "any", betweenVlanIds: [0] };
+    const dumb: Look = {
+      ...{ linked: true, asked: true, answered: new Set(), heard: new Set(), floods: true },
+    };
+    let paths = NO_PATHS;
+    const see = (...uplinks: string[]) => {
+      const looks = new Map(uplinks.map((uplink) => [uplink, dumb]));
+      const seen = observePaths(paths, looks, given as ProbeRules);
+      paths = seen.paths;
+      assert.deepEqual(seen.changes, []);
+    };
+    for (let looks = 0; looks < 4; looks += 1) see("eno1", "eno2");
+    see("eno1");
+    for (let looks = 0; looks < 4; looks += 1) see("eno1", "eno2");
+  });
 });

@@ -136,6 +136,17 @@ describe("what the simulation found stays mended:", () => {
       ],
     ],
     [
+      "a port that has just come into the bond, and is as dumb as the other, leaves that one in its place",
+      4263,
+      [
+        then(16, { kind: "outside", answers: true, floods: true }),
+        then(11_902, { kind: "path-cut", port: 5, way: "out" }),
+        then(1571, { kind: "path-cut", port: 6, way: "out" }),
+        then(3119, { kind: "port-released", port: 7 }),
+        then(3164, { kind: "port-enslaved", port: 3 }),
+      ],
+    ],
+    [
       "an upgrade in the middle of a failover keeps every promise",
       17,
       [
