@@ -80,8 +80,11 @@ export class Domains {
           else if (registry.remove(event.uuid)) changed(`domain stopped (${event.detail})`);
           return;
         }
-        if (event.event === "resumed" && event.detail === "unpaused")
-          pauses.noteResumed(event.uuid);
+        if (event.event === "resumed" && event.detail === "unpaused") {
+          void pauses.noteResumed(event.uuid).then((isTaken) => {
+            if (isTaken) changed("a person resumed a domain");
+          });
+        }
         if (event.detail === "migrated") this.#switchOver(event.uuid, event.event);
         if (event.event !== "defined" && event.event !== "undefined") {
           this.#refresh(event.uuid, event.event);

@@ -68,12 +68,22 @@ export class Pauses {
   }
 
   /**
-   * libvirt says that a domain runs. Unless the resume is ours, a person did it: it is theirs from now on.
+   * libvirt says that a domain was resumed. Unless that was us, a person did it: it is theirs from now on. What is said of
+   * an earlier resume, of our own too, may come when we have paused it again: only who runs was taken over.
+   * @returns settles once that is known; true if it was taken over
    */
-  noteResumed(uuid: string): void {
+  async noteResumed(uuid: string): Promise<boolean> {
     const entry = this.#entryOf(uuid);
-    if (entry === null || this.#busy.has(uuid)) return;
+    if (entry === null || this.#busy.has(uuid)) return false;
+    try {
+      if ((await this.#options.libvirt.stateOf(uuid)) !== "running") return false;
+    } catch {
+      // Once libvirt can be asked again, all are looked at: see settle.
+      return false;
+    }
+    if (this.#entryOf(uuid) !== entry || this.#busy.has(uuid)) return false;
     this.#leave(entry);
+    return true;
   }
 
   /** To who has resumed it, as long as its team is not whole. */

@@ -144,7 +144,9 @@ export function happen(simulation: Simulation, what: Happening): void {
     case "foreign-root-gone": {
       const { ports } = simulation.links;
       const { name } = ports[what.port % ports.length] as Port;
-      if (kernel.foreignRoots.delete(name)) simulation.tellTrafficControl();
+      if (!kernel.foreignRoots.delete(name)) return;
+      simulation.watcher.noteFault();
+      simulation.tellTrafficControl();
       return;
     }
     case "disk-full":

@@ -85,7 +85,10 @@ export const ALWAYS: Readonly<Record<string, Always>> = {
   /** What is moved by us is in the journal. */
   movesKnown({ guests, watcher, libvirt }) {
     const known = watcher.journaledMoves();
-    const lost = guests.find((guest) => libvirt.mover.isMovedByUs(guest) && !known.has(guest.uuid));
+    const isHere = ({ state }: Guest) => state !== "off";
+    const lost = guests.find(
+      (guest) => isHere(guest) && libvirt.mover.isMovedByUs(guest) && !known.has(guest.uuid),
+    );
     return lost === undefined ? null : `${lost.name} is being moved, and it is forgotten`;
   },
 

@@ -260,8 +260,7 @@ export class LibvirtModel {
         if (this.#refuses()) throw new Error("cannot acquire state change lock");
         if (guest.state !== "running") {
           // Whoever was quicker than the call: that it wasn't the call, nothing tells.
-          if (guest.state === "paused" && guest.pausedAtMs >= issuedAtMs)
-            this.#witness.unanswered(guest);
+          if (guest.state === "paused") this.#witness.unanswered(guest);
           return undefined;
         }
         guest.pausedBy = this.#witness.suspending(guest, issuedAtMs);

@@ -231,6 +231,8 @@ export class Watcher implements LibvirtWitness {
     const { kernel } = this.#simulation;
     this.#enforced = false;
     this.#released = true;
+    // Whose driver knows no speed without a carrier: what it had is gone with its classes.
+    this.#served.clear();
     for (const [key, object] of kernel.objects)
       if (isMarked(object)) this.leftByRelease ??= `${key} is left after a release`;
     for (const port of kernel.links.ports)

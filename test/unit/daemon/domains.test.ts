@@ -22,7 +22,7 @@ describe("what libvirt says of domains", () => {
           ),
       },
       registry,
-      pauses: { noteResumed: () => {}, noteStopped: () => {}, settle: async () => {} },
+      pauses: { noteResumed: async () => false, noteStopped: () => {}, settle: async () => {} },
       migrations: { noteStopped: () => {}, settle: async () => {} },
       log: fakeLog().log,
       now: () => 0,

@@ -26,7 +26,7 @@ describe("libvirt's hook", () => {
               ),
       },
       registry,
-      pauses: { noteResumed: () => {}, noteStopped: () => {}, settle: async () => {} },
+      pauses: { noteResumed: async () => false, noteStopped: () => {}, settle: async () => {} },
       migrations: { noteStopped: () => {}, settle: async () => {} },
       log,
       now: () => 0,

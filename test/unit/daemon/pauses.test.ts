@@ -170,10 +170,10 @@ describe("pauses", () => {
   it("leaves a domain to the person who has resumed it", async () => {
     await carryOut("pause");
     libvirt.states.set(UUID, "running");
-    pauses.noteResumed(UUID);
+    assert.equal(await pauses.noteResumed(UUID), true);
     assert.deepEqual(journal.contents.pauses, []);
     assert.match(lines.join("\n"), /domain-taken-over: domain web1 was resumed by somebody else/);
-    pauses.noteResumed(UUID);
+    assert.equal(await pauses.noteResumed(UUID), false);
     assert.equal(lines.filter((line) => line.includes("taken-over")).length, 1);
   });
 
@@ -205,8 +205,21 @@ describe("pauses", () => {
 
   it("doesn't take its own resume for a person's", async () => {
     await carryOut("pause");
-    libvirt.during = () => pauses.noteResumed(UUID);
+    let noted: Promise<boolean> | undefined;
+    libvirt.during = () => {
+      noted ??= pauses.noteResumed(UUID);
+    };
     assert.equal(await carryOut("resume"), true);
+    assert.equal(await noted, false);
+    assert.doesNotMatch(lines.join("\n"), /taken-over/);
+  });
+
+  it("keeps a domain as its own that it has paused again when the news of its resume comes", async () => {
+    await carryOut("pause");
+    await carryOut("resume");
+    await carryOut("pause");
+    assert.equal(await pauses.noteResumed(UUID), false);
+    assert.equal(onDisk()[0]?.outcome, "done");
     assert.doesNotMatch(lines.join("\n"), /taken-over/);
   });
 
