@@ -34,6 +34,8 @@ export class Pauses {
   readonly #notBeforeMs = new Map<string, number>();
   /** Domains whose resume libvirt was asked for without an answer: if they run, it may have been that. */
   readonly #unanswered = new Set<string>();
+  /** When we last asked for each domain's resume. */
+  readonly #resumedAtMs = new Map<string, number>();
 
   constructor(options: PausesOptions) {
     this.#options = options;
@@ -69,19 +71,22 @@ export class Pauses {
 
   /**
    * libvirt says that a domain was resumed. Unless that was us, a person did it: it is theirs from now on. What is said of
-   * an earlier resume, of our own too, may come when we have paused it again: only who runs was taken over.
+   * a resume of our own may come late, when we have paused it again.
    * @returns settles once that is known; true if it was taken over
    */
   async noteResumed(uuid: string): Promise<boolean> {
     const entry = this.#entryOf(uuid);
     if (entry === null || this.#busy.has(uuid)) return false;
-    try {
-      if ((await this.#options.libvirt.stateOf(uuid)) !== "running") return false;
-    } catch {
-      // Once libvirt can be asked again, all are looked at: see settle.
-      return false;
+    const resumedAtMs = this.#resumedAtMs.get(uuid) ?? Number.NEGATIVE_INFINITY;
+    if (this.#options.now() < resumedAtMs + LATE_MS) {
+      try {
+        if ((await this.#options.libvirt.stateOf(uuid)) !== "running") return false;
+      } catch {
+        // Once libvirt can be asked again, all are looked at: see settle.
+        return false;
+      }
+      if (this.#entryOf(uuid) !== entry || this.#busy.has(uuid)) return false;
     }
-    if (this.#entryOf(uuid) !== entry || this.#busy.has(uuid)) return false;
     this.#leave(entry);
     return true;
   }
@@ -103,6 +108,7 @@ export class Pauses {
     if (this.#entryOf(uuid) !== null || exemptions.some((entry) => entry.uuid === uuid))
       this.#forget(uuid);
     this.#notBeforeMs.delete(uuid);
+    this.#resumedAtMs.delete(uuid);
   }
 
   /**
@@ -243,6 +249,7 @@ export class Pauses {
   }
 
   async #askResume(uuid: string): Promise<void> {
+    this.#resumedAtMs.set(uuid, this.#options.now());
     try {
       await this.#options.libvirt.resume(uuid);
     } catch (error) {

@@ -223,6 +223,12 @@ describe("pauses", () => {
     assert.doesNotMatch(lines.join("\n"), /taken-over/);
   });
 
+  it("leaves it to the person who has resumed it and paused it again", async () => {
+    await carryOut("pause");
+    assert.equal(await pauses.noteResumed(UUID), true);
+    assert.deepEqual([libvirt.states.get(UUID), onDisk()], ["paused", []]);
+  });
+
   for (const [state, left, said] of [
     ["paused", [{ ...ENTRY, sinceMs: NOW - 61_000, outcome: "done" }], /pause-adopted/],
     ["running", [], /^$/],
