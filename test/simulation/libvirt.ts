@@ -169,8 +169,8 @@ export class LibvirtModel {
     }
     return new Promise((resolve, reject) => {
       const fail = (why: string, mayHappenYet = false) => {
-        if (mayHappenYet && guest !== undefined && call.member === "Suspend")
-          this.#witness.unanswered(guest);
+        // Who is paused right after that was paused by it for all that can be known, and is resumed rather than forgotten.
+        if (guest !== undefined && call.member === "Suspend") this.#witness.unanswered(guest);
         const message = `${call.member} failed: ${why}`;
         reject(new LibvirtError(call.object, message, "backoff", { mayHappenYet }));
       };
